@@ -1,0 +1,203 @@
+//! Which parameters a model has, and in which order each is stored.
+//!
+//! Stored tensors are `[out, …]` and groups run along that order, whoever wrote the file. burn keeps
+//! the weight of a `Linear` as `[in, out]` and that of a transposed convolution as `[in, out, …]`.
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Bool, Int, Tensor};
+
+/// How the elements of a parameter in memory relate to those of the stored tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orientation {
+    /// Memory order is stored order.
+    Stored,
+    /// The first two axes are swapped in the stored tensor.
+    Swapped,
+}
+
+impl Orientation {
+    /// The stored order of a parameter called `field` inside a layer of type `container`, as burn's
+    /// visitors spell it (`Struct:Linear`).
+    pub fn of(container: &str, field: &str, rank: usize) -> Self {
+        let layer = container.rsplit(':').next().unwrap_or(container);
+        let swapped = field == "weight"
+            && rank >= 2
+            && (layer == "Linear" || layer.starts_with("ConvTranspose"));
+        if swapped { Self::Swapped } else { Self::Stored }
+    }
+
+    /// The shape of the stored tensor for a parameter of shape `shape`, and the other way round.
+    pub fn swap_shape(self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        if self == Self::Swapped && shape.len() >= 2 {
+            shape.swap(0, 1);
+        }
+        shape
+    }
+
+    /// The values of a parameter of shape `shape`, put in the order of the swapped shape.
+    pub fn swap_values(self, values: Vec<f32>, shape: &[usize]) -> Vec<f32> {
+        if self == Self::Stored || shape.len() < 2 {
+            return values;
+        }
+        let (rows, columns) = (shape[0], shape[1]);
+        let inner: usize = shape[2..].iter().product();
+        let mut swapped = Vec::with_capacity(values.len());
+        for column in 0..columns {
+            for row in 0..rows {
+                let start = (row * columns + column) * inner;
+                swapped.extend_from_slice(&values[start..start + inner]);
+            }
+        }
+        swapped
+    }
+}
+
+/// One parameter or running statistic of a model.
+#[derive(Clone, Debug)]
+pub struct ParameterEntry {
+    /// Its path in the module tree, as in `layers.0.fc.weight`.
+    pub path: String,
+    /// Its shape in memory.
+    pub shape: Vec<usize>,
+    /// The order in which it is stored.
+    pub orientation: Orientation,
+    /// burn's identity of it, random per run.
+    pub id: ParamId,
+}
+
+impl ParameterEntry {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it holds no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Follows the path of a traversal, for visitors and mappers alike.
+#[derive(Debug, Default)]
+pub(crate) struct PathTracker {
+    names: Vec<String>,
+    containers: Vec<String>,
+    /// How many reparameterizations the traversal is inside of.
+    reparameterizations: usize,
+}
+
+impl PathTracker {
+    pub(crate) fn enter(&mut self, name: &str, container: &str) {
+        self.names.push(name.to_owned());
+        self.containers.push(container.to_owned());
+        self.reparameterizations += usize::from(container == "Reparameterization");
+    }
+
+    pub(crate) fn exit(&mut self, container: &str) {
+        self.names.pop();
+        self.containers.pop();
+        self.reparameterizations -= usize::from(container == "Reparameterization");
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.names.join(".")
+    }
+
+    /// Whether the current parameter belongs to a method, not to the model.
+    pub(crate) fn inside_reparameterization(&self) -> bool {
+        self.reparameterizations > 0
+    }
+
+    pub(crate) fn orientation(&self, rank: usize) -> Orientation {
+        match (self.containers.last(), self.names.last()) {
+            (Some(container), Some(field)) => Orientation::of(container, field, rank),
+            _ => Orientation::Stored,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Collector {
+    tracker: PathTracker,
+    entries: Vec<ParameterEntry>,
+    other_kinds: Vec<String>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.tracker.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.tracker.exit(container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.tracker.inside_reparameterization() {
+            self.entries.push(ParameterEntry {
+                path: self.tracker.path(),
+                shape: param.lazy_shape().to_vec(),
+                orientation: self.tracker.orientation(D),
+                id: param.id,
+            });
+        }
+    }
+
+    fn visit_int<const D: usize>(&mut self, _param: &Param<Tensor<D, Int>>) {
+        self.other_kinds.push(self.tracker.path());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, _param: &Param<Tensor<D, Bool>>) {
+        self.other_kinds.push(self.tracker.path());
+    }
+}
+
+/// The float parameters and running statistics of `model` in the order of its traversal, and the
+/// paths of parameters of other kinds, which a file cannot hold yet.
+pub fn parameters<M: Module>(model: &M) -> (Vec<ParameterEntry>, Vec<String>) {
+    let mut collector = Collector::default();
+    model.visit(&mut collector);
+    (collector.entries, collector.other_kinds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::conv::Conv2dConfig;
+    use burn::nn::{BatchNormConfig, LinearConfig, LstmConfig};
+    use burn::tensor::Device;
+
+    #[test]
+    fn swapping_twice_gives_the_values_back() {
+        let shape = [2, 3, 2];
+        let values: Vec<f32> = (0..12).map(|v| v as f32).collect();
+        let swapped = Orientation::Swapped.swap_values(values.clone(), &shape);
+        assert_eq!(swapped, [0., 1., 6., 7., 2., 3., 8., 9., 4., 5., 10., 11.]);
+        let swapped_shape = Orientation::Swapped.swap_shape(&shape);
+        assert_eq!(swapped_shape, [3, 2, 2]);
+        assert_eq!(Orientation::Swapped.swap_values(swapped, &swapped_shape), values);
+    }
+
+    #[test]
+    fn only_linear_weights_are_swapped() {
+        let device = Device::flex();
+        let (linear, _) = parameters(&LinearConfig::new(3, 2).init(&device));
+        assert_eq!(linear[0].path, "weight");
+        assert_eq!(linear[0].orientation, Orientation::Swapped);
+        assert_eq!(linear[1].orientation, Orientation::Stored);
+        let (conv, _) = parameters(&Conv2dConfig::new([1, 2], [3, 3]).init(&device));
+        assert_eq!(conv[0].orientation, Orientation::Stored);
+        let (lstm, _) = parameters(&LstmConfig::new(3, 2, true).init(&device));
+        let weights: Vec<_> = lstm.iter().filter(|entry| entry.path.ends_with("weight")).collect();
+        assert_eq!(weights.len(), 8);
+        assert!(weights.iter().all(|entry| entry.orientation == Orientation::Swapped));
+    }
+
+    #[test]
+    fn running_statistics_are_listed() {
+        let (entries, _) = parameters(&BatchNormConfig::new(4).init(&Device::flex()));
+        let paths: Vec<_> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["gamma", "beta", "running_mean", "running_var"]);
+    }
+}

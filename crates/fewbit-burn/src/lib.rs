@@ -1,0 +1,24 @@
+//! Trains [burn](burn) models for a small file: DiffQ as a reparameterization, the training loop,
+//! export to a `.fewbit` file and loading it back.
+
+pub mod config;
+pub mod control;
+pub mod diffq;
+pub mod guard;
+pub mod layout;
+pub mod noise;
+pub mod pattern;
+pub mod penalty;
+pub mod reparam;
+pub mod site;
+pub mod stored;
+pub mod train;
+
+pub use config::{AttachError, DiffQConfig};
+pub use control::{Control, Mode, NoiseClock};
+pub use diffq::DiffQ;
+pub use fewbit_kernels::NoiseLaw;
+pub use penalty::{SizePenalty, soft_size};
+pub use reparam::PseudoQuantNoise;
+pub use site::Site;
+pub use stored::{ExportError, LoadError, StoredModel, StoredTensor, load};

@@ -1,0 +1,83 @@
+//! The size penalty: λ times the differentiable size of the model in MiB.
+//!
+//! Défossez et al. 2022, section 3: `M(b)` counts `len·b` bits for the codes of each group; ranges,
+//! widths and the unquantized rest are constants of the same sum, see [`mod@fewbit::size`].
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use fewbit::BitWidth;
+use fewbit::size::BITS_PER_MEBIBYTE;
+
+use crate::diffq::{DiffQ, logits};
+use crate::layout::parameters;
+use crate::noise;
+use crate::reparam::values;
+use crate::site::Site;
+
+/// Sums are cut in pieces of this many groups: burn's `sum` of 4 Mi elements or more may add in an
+/// order that depends on the machine's load.
+const GROUPS_PER_SUM: usize = 1 << 20;
+
+/// λ and the size it weighs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SizePenalty {
+    /// Weight of one MiB in the loss.
+    pub lambda: f64,
+}
+
+impl SizePenalty {
+    /// λ times the bits of the codes in MiB, differentiable in the logits: shape `[1]`. `None` where
+    /// λ is 0 or nothing is quantized.
+    pub fn loss<M: Module>(&self, model: &M, diffq: &DiffQ) -> Option<Tensor<1>> {
+        if self.lambda == 0.0 {
+            return None;
+        }
+        let codes = logits(model)
+            .into_iter()
+            .filter_map(|(path, param)| Some(code_bits(param.val(), diffq.site(&path)?)))
+            .reduce(|sum, bits| sum + bits)?;
+        Some(codes * (self.lambda / BITS_PER_MEBIBYTE))
+    }
+}
+
+/// The soft size of the codes of one parameter in bits: `Σ len_k·b_k`, shape `[1]`.
+fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
+    let bits = noise::bits(logits, site);
+    let groups = site.grouping.count();
+    let full = site.grouping.len() / site.grouping.size().max(1);
+    let mut sum = None;
+    let mut add = |part: Tensor<1>| sum = Some(match sum.take() {
+        None => part,
+        Some(sum) => sum + part,
+    });
+    let mut start = 0;
+    while start < full {
+        let end = full.min(start + GROUPS_PER_SUM);
+        add(bits.clone().slice([start..end]).sum() * site.grouping.size() as f64);
+        start = end;
+    }
+    if full < groups {
+        add(bits.slice([full..groups]).sum() * site.grouping.group_len(full) as f64);
+    }
+    sum.unwrap_or_else(|| panic!("`{}` has no group", site.path))
+}
+
+/// The soft size of the whole model in bits: real-valued bits, by the formula of the exact size.
+/// `None` where a logit is not finite.
+pub fn soft_size<M: Module>(model: &M, diffq: &DiffQ) -> Option<f64> {
+    let (mut bits, mut quantized) = (0.0, 0);
+    for (path, param) in logits(model) {
+        let site = diffq.site(&path)?;
+        let logits = values(&param.base().detach())?;
+        let group_bits: Vec<f32> = logits.iter().map(|&logit| site.law.bits(logit)).collect();
+        if !group_bits.iter().all(|b| b.is_finite()) {
+            return None;
+        }
+        // The floor is the whole number that the fewest bits round to.
+        let floor = BitWidth::from_bits(site.law.minimum())?;
+        bits += fewbit::soft_size(site.grouping, &group_bits, floor);
+        quantized += site.grouping.len();
+    }
+    let all: usize = parameters(model).0.iter().map(|entry| entry.len()).sum();
+    Some(bits + 32.0 * (all - quantized) as f64)
+}

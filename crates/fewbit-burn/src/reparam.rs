@@ -1,0 +1,116 @@
+//! DiffQ as a reparameterization of burn: the stored weight stays float, reading it gives the noisy
+//! or the rounded one.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use burn::backend::{Autodiff, Flex};
+use burn::module::{Module, Param, Reparameterization};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::control::{Control, Mode, NoiseClock};
+use crate::noise::add_noise;
+use crate::site::Site;
+
+/// The method's part of one parameter: a logit per group, trained by gradient descent.
+#[derive(Module, Debug)]
+pub struct PseudoQuantNoise {
+    /// One per group; see [`fewbit::BitsLaw`] for the way to bits. Shape `[groups]`.
+    pub logits: Param<Tensor<1>>,
+    #[module(skip)]
+    pub(crate) site: Arc<Site>,
+    #[module(skip)]
+    pub(crate) control: Control,
+    #[module(skip)]
+    pub(crate) draw: Draw,
+}
+
+/// The weight that the current step reads, kept so that a layer which reads it at every time step,
+/// or a weight shared by two layers, gets one draw and one node in the graph.
+#[derive(Clone, Default)]
+pub(crate) struct Draw(Arc<Mutex<Option<Kept>>>);
+
+struct Kept {
+    mode: Mode,
+    clock: NoiseClock,
+    /// The graph node of the stored weight: a new one after each optimizer step.
+    node: Option<u64>,
+    weight: Box<dyn Any + Send>,
+}
+
+impl Draw {
+    /// Drops the kept weight and with it the last step's graph.
+    pub(crate) fn forget(&self) {
+        *self.kept() = None;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl std::fmt::Debug for Draw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Draw")
+    }
+}
+
+impl Reparameterization for PseudoQuantNoise {
+    const NAME: &'static str = "diffq";
+
+    fn apply<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
+        let mode = self.control.mode();
+        if mode == Mode::Float {
+            return base;
+        }
+        if !base.is_autodiff() {
+            return self.rounded(&base);
+        }
+        let (clock, node) = (self.control.clock(), graph_node(&base));
+        let mut kept = self.draw.kept();
+        if let Some(kept) = kept.as_ref()
+            && (kept.mode, kept.clock, kept.node) == (mode, clock, node)
+            && let Some(weight) = kept.weight.downcast_ref::<Tensor<D>>()
+        {
+            return weight.clone();
+        }
+        let weight = match mode {
+            Mode::Float => base,
+            Mode::Noise => add_noise(base, self.logits.val(), &self.site, self.site.noise_key(clock)),
+            // The difference is exactly zero, so the value is the rounded weight to the last bit
+            // and the gradient passes to the float weight.
+            Mode::StraightThrough => self.rounded(&base) + (base.clone() - base.detach()),
+            Mode::Rounded => self.rounded(&base),
+        };
+        *kept = Some(Kept { mode, clock, node, weight: Box::new(weight.clone()) });
+        weight
+    }
+}
+
+impl PseudoQuantNoise {
+    /// The weight as the file will hold it, without a gradient. A weight or logit that is not finite
+    /// gives the weight back unchanged: there is nothing to round, and the loss will show it.
+    fn rounded<const D: usize>(&self, base: &Tensor<D>) -> Tensor<D> {
+        let device = base.device();
+        let plain = base.clone().detach();
+        let rounded = values(&plain).and_then(|weights| {
+            let logits = values(&self.logits.base().detach())?;
+            let tensor = self.site.quantize(weights, self.site.widths(&logits)?).ok()?;
+            Some(TensorData::new(self.site.dequantize(&tensor), base.dims::<D>()))
+        });
+        match rounded {
+            Some(data) => Tensor::from_data(data, &device),
+            None => plain,
+        }
+    }
+}
+
+/// The numbers of a tensor as float32, in memory order.
+pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Option<Vec<f32>> {
+    tensor.to_data().convert::<f32>().into_vec().ok()
+}
+
+/// Identifies the stored weight's place in the graph, where the backend can tell.
+fn graph_node<const D: usize>(base: &Tensor<D>) -> Option<u64> {
+    base.clone().try_into_primitive::<Autodiff<Flex>>().ok().map(|tensor| tensor.id().value)
+}

@@ -1,0 +1,393 @@
+//! A model as a file holds it: the only road from trained weights to evaluated ones.
+//!
+//! Training's evaluation, the file's and a user's all go through [`StoredModel`]: the same tensors,
+//! dequantized by the same function, written into a float model by the same mapper. So the numbers
+//! of the last evaluation, of the reloaded file and of `eval` are equal to the last bit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use fewbit::{
+    BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizeError, QuantizedTensor, ReadError,
+    ReadFileError, TensorKind,
+    WriteError,
+};
+
+use crate::config::DiffQConfig;
+use crate::diffq::{DiffQ, logits};
+use crate::layout::{ParameterEntry, PathTracker, parameters};
+use crate::reparam::values;
+
+/// One tensor of a file, in stored order `[out, …]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredTensor {
+    /// Codes on a grid.
+    Quantized(QuantizedTensor),
+    /// Float32 values.
+    Float {
+        /// The stored shape.
+        shape: Vec<usize>,
+        /// The values in stored order.
+        values: Vec<f32>,
+    },
+}
+
+impl StoredTensor {
+    /// The stored shape.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Quantized(tensor) => tensor.shape(),
+            Self::Float { shape, .. } => shape,
+        }
+    }
+
+    fn values(&self) -> Vec<f32> {
+        match self {
+            Self::Quantized(tensor) => tensor.dequantize(),
+            Self::Float { values, .. } => values.clone(),
+        }
+    }
+}
+
+/// Why a model cannot be stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// A weight that no grid can hold.
+    #[error("tensor `{path}`: {source}")]
+    Quantize {
+        /// The parameter's path.
+        path: String,
+        /// What is wrong with it.
+        source: QuantizeError,
+    },
+    /// A logit that is not finite.
+    #[error("tensor `{path}`: the bits of group {group} are not finite")]
+    Bits {
+        /// The parameter's path.
+        path: String,
+        /// The first such group.
+        group: usize,
+    },
+    /// A value that is not finite in a tensor that stays float.
+    #[error("tensor `{path}`: value {index} is {value}, not finite")]
+    NonFinite {
+        /// The parameter's path.
+        path: String,
+        /// Its first such element.
+        index: usize,
+        /// What was found.
+        value: f32,
+    },
+    /// A parameter that is no float tensor.
+    #[error("parameter `{path}` is not of floats; a file holds float parameters only")]
+    NotFloat {
+        /// The parameter's path.
+        path: String,
+    },
+    /// A name or shape that the file cannot hold, or a file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Why a file does not fit a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file itself is faulty.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file cannot be read at all.
+    #[error(transparent)]
+    File(#[from] ReadFileError),
+    /// The model has a parameter that the file lacks.
+    #[error("the file has no tensor `{path}`, which the model needs with shape {shape:?}")]
+    Missing {
+        /// The model's parameter.
+        path: String,
+        /// Its shape in stored order.
+        shape: Vec<usize>,
+    },
+    /// The file has a tensor that the model lacks.
+    #[error("the file has a tensor `{path}` that the model does not")]
+    Extra {
+        /// The file's tensor.
+        path: String,
+    },
+    /// Both have it, in different shapes.
+    #[error("tensor `{path}`: the file has shape {found:?}, the model needs {needed:?}")]
+    Shape {
+        /// The path of both.
+        path: String,
+        /// The file's shape.
+        found: Vec<usize>,
+        /// The model's shape in stored order.
+        needed: Vec<usize>,
+    },
+}
+
+/// Every tensor of a model by its path, and what else the file says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredModel {
+    /// The tensors by path.
+    pub tensors: BTreeMap<String, StoredTensor>,
+    /// What the file says beside its tensors, such as the model's configuration.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl StoredModel {
+    /// `model` with float values throughout, as before a method is attached.
+    ///
+    /// # Errors
+    /// [`ExportError`] naming the tensor.
+    pub fn float<M: Module>(model: &M) -> Result<Self, ExportError> {
+        Self::collect(model, |_, _| Ok(None))
+    }
+
+    /// `model` with the rounded weights of its quantized parameters.
+    ///
+    /// # Errors
+    /// [`ExportError`] naming the tensor.
+    pub fn rounded<M: Module>(model: &M, diffq: &DiffQ) -> Result<Self, ExportError> {
+        let mut logits: HashMap<String, Vec<f32>> = logits(model)
+            .into_iter()
+            .filter_map(|(path, param)| Some((path, values(&param.base().detach())?)))
+            .collect();
+        Self::collect(model, |entry, weights| {
+            let (Some(site), Some(logits)) = (diffq.site(&entry.path), logits.remove(&entry.path)) else {
+                return Ok(None);
+            };
+            let widths = site.widths(&logits).ok_or_else(|| ExportError::Bits {
+                path: entry.path.clone(),
+                group: logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default(),
+            })?;
+            let tensor = site.quantize(weights.to_vec(), widths).map_err(|source| {
+                ExportError::Quantize { path: entry.path.clone(), source }
+            })?;
+            Ok(Some(tensor))
+        })
+    }
+
+    /// `model` rounded after training: each parameter that `config` chooses on one grid of `width`
+    /// from its smallest to its largest weight.
+    ///
+    /// # Errors
+    /// [`ExportError`] naming the tensor.
+    pub fn rounded_after_training<M: Module>(
+        model: &M,
+        config: &DiffQConfig,
+        width: BitWidth,
+    ) -> Result<Self, ExportError> {
+        Self::collect(model, |entry, weights| {
+            if !config.chooses(entry) {
+                return Ok(None);
+            }
+            let stored = entry.orientation.swap_values(weights.to_vec(), &entry.shape);
+            let shape = entry.orientation.swap_shape(&entry.shape);
+            QuantizedTensor::quantize(&stored, &shape, GroupSize::WholeTensor, vec![width])
+                .map(Some)
+                .map_err(|source| ExportError::Quantize { path: entry.path.clone(), source })
+        })
+    }
+
+    fn collect<M: Module>(
+        model: &M,
+        mut quantize: impl FnMut(&ParameterEntry, &[f32]) -> Result<Option<QuantizedTensor>, ExportError>,
+    ) -> Result<Self, ExportError> {
+        // Running statistics are brought up to date by `valid`, which also leaves the graph behind.
+        let model = model.valid();
+        let (entries, other_kinds) = parameters(&model);
+        if let Some(path) = other_kinds.into_iter().next() {
+            return Err(ExportError::NotFloat { path });
+        }
+        let mut weights = base_values(&model);
+        let mut tensors = BTreeMap::new();
+        for entry in entries {
+            let values = weights.remove(&entry.path).unwrap_or_default();
+            let tensor = match quantize(&entry, &values)? {
+                Some(tensor) => StoredTensor::Quantized(tensor),
+                None => {
+                    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                        let value = values[index];
+                        return Err(ExportError::NonFinite { path: entry.path, index, value });
+                    }
+                    let values = entry.orientation.swap_values(values, &entry.shape);
+                    StoredTensor::Float { shape: entry.orientation.swap_shape(&entry.shape), values }
+                }
+            };
+            tensors.insert(entry.path, tensor);
+        }
+        Ok(Self { tensors, metadata: BTreeMap::new() })
+    }
+
+    /// Adds an entry of metadata.
+    #[must_use]
+    pub fn with_metadata(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Bytes that the same tensors take as float32.
+    pub fn float_bytes(&self) -> u64 {
+        self.tensors.values().map(|tensor| 4 * tensor.shape().iter().product::<usize>() as u64).sum()
+    }
+
+    /// Mean bits of the quantized weights; 32 where there are none.
+    pub fn mean_bits(&self) -> f64 {
+        let (mut bits, mut weights) = (0.0, 0.0);
+        for tensor in self.tensors.values() {
+            if let StoredTensor::Quantized(tensor) = tensor {
+                bits += tensor.mean_bits() * tensor.len() as f64;
+                weights += tensor.len() as f64;
+            }
+        }
+        if weights == 0.0 { 32.0 } else { bits / weights }
+    }
+
+    fn writer(&self) -> Result<ContainerWriter, WriteError> {
+        let mut writer = ContainerWriter::new();
+        for (key, value) in &self.metadata {
+            writer.metadata(key, value)?;
+        }
+        for (path, tensor) in &self.tensors {
+            match tensor {
+                StoredTensor::Quantized(tensor) => writer.quantized(path, tensor)?,
+                StoredTensor::Float { shape, values } => writer.float(path, shape, values)?,
+            };
+        }
+        Ok(writer)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// [`WriteError`] for a name or shape that the format cannot hold.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, WriteError> {
+        Ok(self.writer()?.to_bytes())
+    }
+
+    /// Writes the file at `path`, whole or not at all, and returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`WriteError`] naming the path and the cause.
+    pub fn write_file(&self, path: &Path) -> Result<u64, WriteError> {
+        self.writer()?.write_file(path)
+    }
+
+    /// The model in the bytes of a file.
+    ///
+    /// # Errors
+    /// [`ReadError`] saying what is wrong and where.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+        let reader = ContainerReader::new(bytes)?;
+        let mut stored = Self::default();
+        for (key, value) in reader.metadata_entries() {
+            stored.metadata.insert(key.to_owned(), value.to_owned());
+        }
+        for entry in reader.tensors() {
+            let tensor = match entry.kind() {
+                TensorKind::Quantized => StoredTensor::Quantized(reader.quantized(entry.name())?),
+                _ => StoredTensor::Float {
+                    shape: entry.shape().to_vec(),
+                    values: reader.values(entry.name())?,
+                },
+            };
+            stored.tensors.insert(entry.name().to_owned(), tensor);
+        }
+        Ok(stored)
+    }
+
+    /// `model` with every parameter and running statistic replaced by the stored value.
+    ///
+    /// # Errors
+    /// [`LoadError`] naming the first tensor that is missing, extra or of another shape; nothing is
+    /// loaded then.
+    pub fn load_into<M: Module>(&self, model: M) -> Result<M, LoadError> {
+        let (entries, _) = parameters(&model);
+        for entry in &entries {
+            let needed = entry.orientation.swap_shape(&entry.shape);
+            let Some(tensor) = self.tensors.get(&entry.path) else {
+                return Err(LoadError::Missing { path: entry.path.clone(), shape: needed });
+            };
+            if tensor.shape() != needed {
+                let found = tensor.shape().to_vec();
+                return Err(LoadError::Shape { path: entry.path.clone(), found, needed });
+            }
+        }
+        if let Some(path) = self.tensors.keys().find(|path| !entries.iter().any(|e| e.path == **path)) {
+            return Err(LoadError::Extra { path: path.clone() });
+        }
+        Ok(model.map(&mut Loader { tracker: PathTracker::default(), stored: self }))
+    }
+}
+
+/// `model` with the weights of the `.fewbit` file at `path`.
+///
+/// # Errors
+/// [`LoadError`]: the file cannot be read, or does not fit the model.
+pub fn load<M: Module>(path: &Path, model: M) -> Result<M, LoadError> {
+    StoredModel::from_bytes(&fewbit::read_file(path)?)?.load_into(model)
+}
+
+#[derive(Default)]
+struct BaseValues {
+    tracker: PathTracker,
+    values: HashMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for BaseValues {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.tracker.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.tracker.exit(container);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.tracker.inside_reparameterization()
+            && let Some(values) = values(&param.base().detach())
+        {
+            self.values.insert(self.tracker.path(), values);
+        }
+    }
+}
+
+/// The stored (float) values of each parameter by its path, in memory order.
+pub(crate) fn base_values<M: Module>(model: &M) -> HashMap<String, Vec<f32>> {
+    let mut visitor = BaseValues::default();
+    model.visit(&mut visitor);
+    visitor.values
+}
+
+struct Loader<'a> {
+    tracker: PathTracker,
+    stored: &'a StoredModel,
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.tracker.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.tracker.exit(container);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let stored = self.stored.tensors.get(&self.tracker.path());
+        let Some(tensor) = stored.filter(|_| !self.tracker.inside_reparameterization()) else {
+            return param;
+        };
+        let orientation = self.tracker.orientation(D);
+        let values = orientation.swap_values(tensor.values(), tensor.shape());
+        param.map(|old| {
+            let data = TensorData::new(values, old.dims::<D>());
+            let needs_gradient = old.is_require_grad();
+            let new = Tensor::from_data(data, &old.device());
+            if needs_gradient { new.require_grad() } else { new }
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! The settings of a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::DiffQConfig;
+
+/// Which rule moves the weights. The bits always have an Adam of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum, as PyTorch defines it.
+    Sgd,
+    /// Adam with PyTorch's ε of 1e-8; weight decay is added to the gradient.
+    Adam,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+/// How the learning rate of the weights changes within a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// It does not.
+    Constant,
+    /// Half a cosine, from the full rate to 0 at the end of the phase.
+    Cosine,
+}
+
+/// The settings of a run: float steps first, then steps under pseudo quantization noise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// Decides the first weights, the order of records, their augmentation and the noise.
+    pub seed: u64,
+    /// Records per step.
+    pub batch_size: usize,
+    /// Steps of float training.
+    pub float_steps: u64,
+    /// Steps under noise, after those.
+    pub diffq_steps: u64,
+    /// Which rule moves the weights.
+    pub optimizer: OptimizerKind,
+    /// Of SGD.
+    pub momentum: f64,
+    /// Nesterov's form of momentum.
+    pub nesterov: bool,
+    /// L2 penalty on all weights (not on the bits).
+    pub weight_decay: f64,
+    /// Of the weights in float steps.
+    pub learning_rate: f64,
+    /// Of the weights under noise.
+    pub diffq_learning_rate: f64,
+    /// How both change within their phase.
+    pub schedule: Schedule,
+    /// Steps at the start of each phase over which the rate rises from 0.
+    pub warmup_steps: u64,
+    /// Of the bits.
+    pub bits_learning_rate: f64,
+    /// λ, per MiB.
+    pub penalty: f64,
+    /// Bound on the norm of all gradients of the weights together; 0 is none.
+    pub clip_norm: f64,
+    /// Steps between evaluations on the validation split; 0 is none.
+    pub evaluate_every: u64,
+    /// Records evaluated at once; part of what makes an evaluation repeatable to the last bit.
+    pub evaluation_batch_size: usize,
+    /// Steps between checkpoints; 0 is none but when interrupted.
+    pub checkpoint_every: u64,
+    /// The method.
+    pub quantization: DiffQConfig,
+}
+
+impl TrainConfig {
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.float_steps + self.diffq_steps
+    }
+
+    /// The learning rate of the weights at `step` of the run.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let (rate, at, steps) = if step < self.float_steps {
+            (self.learning_rate, step, self.float_steps)
+        } else {
+            (self.diffq_learning_rate, step - self.float_steps, self.diffq_steps)
+        };
+        if at < self.warmup_steps {
+            return rate * (at + 1) as f64 / self.warmup_steps as f64;
+        }
+        match self.schedule {
+            Schedule::Constant => rate,
+            Schedule::Cosine => {
+                let done = (at - self.warmup_steps) as f64;
+                let all = steps.saturating_sub(self.warmup_steps).max(1) as f64;
+                rate * 0.5 * (1.0 + (std::f64::consts::PI * done / all).cos())
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The rows of `metrics.jsonl`.
+
+use serde::{Deserialize, Serialize};
+
+use super::task::Split;
+
+/// One line of `metrics.jsonl`: one per step, one per evaluation, one for each result at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Row {
+    /// An optimizer step.
+    Step {
+        /// Steps done, this one included.
+        step: u64,
+        /// `float` or `noise`.
+        phase: String,
+        /// The task's loss, without the penalty.
+        loss: f64,
+        /// Seconds since the run began, pauses left out.
+        seconds: f64,
+    },
+    /// An evaluation on the state that would be exported now.
+    Evaluation {
+        /// Steps done.
+        step: u64,
+        /// `float` or `noise`.
+        phase: String,
+        /// Which records.
+        split: Split,
+        /// What was measured.
+        metric: String,
+        /// Its value.
+        value: f64,
+        /// Length of the file that would be written now.
+        bytes: u64,
+        /// Mean bits of the quantized weights; 32 in float training.
+        mean_bits: f64,
+        /// The differentiable size, in bytes; none in float training.
+        soft_bytes: Option<f64>,
+        /// Seconds since the run began, pauses left out.
+        seconds: f64,
+    },
+    /// A row of the result table, on the test records.
+    Result(ResultRow),
+}
+
+/// How a file was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// No quantization.
+    Float,
+    /// The float network rounded to one width, smallest to largest weight.
+    RoundedAfterTraining,
+    /// Learned widths.
+    Diffq,
+}
+
+impl Method {
+    /// As it is printed.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::RoundedAfterTraining => "rounded after training",
+            Self::Diffq => "DiffQ",
+        }
+    }
+}
+
+/// One method's file and its score on the test records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultRow {
+    /// Steps done.
+    pub step: u64,
+    /// How the file was made.
+    pub method: Method,
+    /// What was measured.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// 4 × every stored value.
+    pub float_bytes: u64,
+    /// Mean bits of the quantized weights.
+    pub mean_bits: f64,
+    /// Chance of a difference from DiffQ at least this large if neither were better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
+    /// Seconds since the run began, pauses left out.
+    pub seconds: f64,
+}
+
+impl Row {
+    /// The line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}

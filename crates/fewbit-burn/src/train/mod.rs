@@ -1,0 +1,23 @@
+//! The training loop: float steps, then steps under pseudo quantization noise, then the file; for
+//! any model whose owner implements [`Task`].
+
+mod checkpoint;
+mod config;
+mod metrics;
+mod optimizer;
+mod order;
+mod paired;
+mod run_folder;
+mod task;
+mod trainer;
+
+pub use checkpoint::CheckpointError;
+pub use config::{OptimizerKind, Schedule, TrainConfig};
+pub use metrics::{Method, ResultRow, Row};
+pub use order::{Batches, permutation};
+pub use paired::sign_test;
+pub use run_folder::{
+    CHECKPOINT_FOLDER, FLOAT_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder, RunFolderError,
+};
+pub use task::{BatchRecord, Metric, Score, Split, Task, evaluate, mean};
+pub use trainer::{Event, Outcome, TrainError, Trainer};

@@ -1,0 +1,128 @@
+//! A run that is stopped and resumed ends in the same bytes as one that is not, and so does a run on
+//! another number of threads.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use common::{StripesTask, short_config};
+use fewbit_burn::train::{
+    CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, Outcome, OptimizerKind, Row, RunFolder, Split,
+    Task, TrainConfig, Trainer, evaluate, mean,
+};
+use fewbit_burn::{StoredModel, load};
+
+const TASK: StripesTask = StripesTask { records: 70 };
+
+/// Trains in `path`, stopping after `stop_at` steps.
+fn train(path: &Path, config: &TrainConfig, resume: bool, stop_at: Option<u64>) -> Outcome {
+    let stop = AtomicBool::new(false);
+    let mut folder = if resume { RunFolder::open(path) } else { RunFolder::create(path, "") }.unwrap();
+    let trainer = Trainer::new(&TASK, config, &Device::flex(), &stop).with_metadata("model", "small");
+    let outcome = trainer.run(&mut folder, resume, |event| {
+        if let Event::Row(Row::Step { step, .. }) = event
+            && Some(*step) == stop_at
+        {
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    outcome.unwrap()
+}
+
+fn model_bytes(path: &Path) -> Vec<u8> {
+    fs::read(path.join(MODEL_FILE)).unwrap()
+}
+
+/// The metrics without their times.
+fn metrics(path: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(path.join(METRICS_FILE)).unwrap();
+    let row = |line: &str| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row.as_object_mut().unwrap().remove("seconds");
+        row
+    };
+    text.lines().map(row).collect()
+}
+
+#[test]
+fn an_interrupted_run_ends_as_an_uninterrupted_one() {
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adam] {
+        let config = TrainConfig { optimizer, ..short_config() };
+        let scratch = tempfile::tempdir().unwrap();
+        let whole = scratch.path().join("whole");
+        assert!(matches!(train(&whole, &config, false, None), Outcome::Finished(_)));
+        // In float training, at its end, just after it, under noise, before the last step.
+        for stop_at in [3, 12, 13, 17, 29] {
+            let cut = scratch.path().join(format!("cut-{stop_at}"));
+            let outcome = train(&cut, &config, false, Some(stop_at));
+            assert_eq!(outcome, Outcome::Interrupted { step: stop_at });
+            assert!(!cut.join(MODEL_FILE).exists());
+            train(&cut, &config, true, None);
+            assert!(model_bytes(&cut) == model_bytes(&whole), "{optimizer:?} stopped at {stop_at}");
+            assert_eq!(metrics(&cut), metrics(&whole), "{optimizer:?} stopped at {stop_at}");
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_without_warning_goes_on_from_its_last_checkpoint() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, cut) = (scratch.path().join("whole"), scratch.path().join("cut"));
+    train(&whole, &short_config(), false, None);
+    train(&cut, &short_config(), false, Some(20));
+    // What was done after the checkpoint of step 15 is lost, and its rows are written again.
+    fs::remove_file(cut.join(CHECKPOINT_FOLDER).join("step-00000020.ckpt")).unwrap();
+    train(&cut, &short_config(), true, None);
+    assert!(model_bytes(&cut) == model_bytes(&whole));
+    assert_eq!(metrics(&cut), metrics(&whole));
+}
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    let scratch = tempfile::tempdir().unwrap();
+    let files: Vec<Vec<u8>> = [1, 2, 3]
+        .map(|threads| {
+            let path = scratch.path().join(threads.to_string());
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| train(&path, &short_config(), false, None));
+            model_bytes(&path)
+        })
+        .into();
+    assert!(files[0] == files[1] && files[1] == files[2]);
+}
+
+#[test]
+fn the_file_evaluates_as_training_said_to_the_last_bit() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run");
+    let config = short_config();
+    let Outcome::Finished(rows) = train(&path, &config, false, None) else { panic!("not finished") };
+    let device = Device::flex();
+    let model = load(&path.join(MODEL_FILE), TASK.init(&device)).unwrap();
+    let scores = evaluate(&TASK, &model, Split::Test, config.evaluation_batch_size, &device);
+    let last = rows.last().unwrap();
+    assert_eq!(mean(&scores).to_bits(), last.value.to_bits());
+    assert_eq!(model_bytes(&path).len() as u64, last.bytes);
+    let last_line = metrics(&path).pop().unwrap();
+    assert_eq!(last_line["value"].as_f64().unwrap().to_bits(), last.value.to_bits());
+    assert_eq!(last_line["method"], "diffq");
+    let stored = StoredModel::from_bytes(&model_bytes(&path)).unwrap();
+    assert_eq!(stored.metadata["model"], "small");
+    assert!(stored.tensors.keys().all(|path| !path.contains("logits")), "no export holds logits");
+}
+
+#[test]
+fn a_checkpoint_of_other_data_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run");
+    let config = short_config();
+    train(&path, &config, false, Some(15));
+    let stop = AtomicBool::new(false);
+    let other = StripesTask { records: 71 };
+    let trainer = Trainer::new(&other, &config, &Device::flex(), &stop);
+    let error = trainer.run(&mut RunFolder::open(&path).unwrap(), true, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("other data"), "{error}");
+}

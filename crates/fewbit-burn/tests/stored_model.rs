@@ -1,0 +1,120 @@
+//! From a model to a file and back.
+
+mod common;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::nn::{BatchNormConfig, LinearConfig};
+use burn::tensor::{Device, Tensor};
+use common::{SmallNet, values};
+use fewbit::{BitWidth, ContainerReader};
+use fewbit_burn::{DiffQConfig, ExportError, LoadError, StoredModel, StoredTensor, load};
+
+fn config() -> DiffQConfig {
+    DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
+}
+
+#[test]
+fn linear_weights_are_stored_with_the_outputs_first() {
+    let model = LinearConfig::new(3, 2).init(&Device::flex());
+    let stored = StoredModel::float(&model).unwrap();
+    let StoredTensor::Float { shape, values: stored } = &stored.tensors["weight"] else { panic!("float") };
+    assert_eq!(shape, &[2, 3]);
+    assert_eq!(*stored, values(model.weight.val().transpose()));
+}
+
+#[test]
+fn a_float_model_comes_back_bit_for_bit() {
+    let device = Device::flex();
+    let model = SmallNet::new(&device);
+    let bytes = StoredModel::float(&model).unwrap().to_bytes().unwrap();
+    let back = StoredModel::from_bytes(&bytes).unwrap().load_into(SmallNet::new(&device)).unwrap();
+    let images = Tensor::<4>::ones([2, 1, 6, 6], &device);
+    assert_eq!(values(back.forward(images.clone())), values(model.forward(images)));
+}
+
+#[test]
+fn the_file_holds_exactly_the_rounded_weights() {
+    let device = Device::flex().autodiff();
+    let (model, diffq) = config().attach(SmallNet::new(&device), 0).unwrap();
+    let stored = StoredModel::rounded(&model, &diffq).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("model.fewbit");
+    let bytes = stored.write_file(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes);
+    let loaded = load(&path, SmallNet::new(&Device::flex())).unwrap();
+    let rounded = model.valid().materialize();
+    assert_eq!(values(loaded.fc.weight.val()), values(rounded.fc.weight.val()));
+    assert_eq!(values(loaded.conv.weight.val()), values(rounded.conv.weight.val()));
+    assert_eq!(values(loaded.norm.gamma.val()), values(rounded.norm.gamma.val()));
+}
+
+#[test]
+fn rounding_after_training_uses_one_width_throughout() {
+    let model = SmallNet::new(&Device::flex());
+    let width = BitWidth::new(3).unwrap();
+    let stored = StoredModel::rounded_after_training(&model, &config(), width).unwrap();
+    assert_eq!(stored.mean_bits(), 3.0);
+    let bytes = stored.to_bytes().unwrap();
+    let reader = ContainerReader::new(&bytes).unwrap();
+    assert_eq!(reader.tensor("fc.weight").unwrap().width_histogram()[3], 1);
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let device = Device::flex();
+    let stored = StoredModel::float(&SmallNet::new(&device)).unwrap();
+    let load = |stored: &StoredModel| stored.load_into(SmallNet::new(&device)).unwrap_err();
+    let mut missing = stored.clone();
+    missing.tensors.remove("norm.beta");
+    assert!(matches!(load(&missing), LoadError::Missing { path, .. } if path == "norm.beta"));
+    let mut extra = stored.clone();
+    extra.tensors.insert("zz".into(), StoredTensor::Float { shape: vec![1], values: vec![0.0] });
+    assert!(matches!(load(&extra), LoadError::Extra { path } if path == "zz"));
+    let mut wrong = stored.clone();
+    wrong.tensors.insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192] });
+    let error = load(&wrong).to_string();
+    assert!(error.contains("[64, 3]") && error.contains("[3, 64]"), "{error}");
+}
+
+/// Puts a NaN into one parameter.
+struct Poison(&'static str, Vec<String>);
+
+impl ModuleMapper for Poison {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.1.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.1.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.1.join(".") == self.0 { param.map(|tensor| tensor.log() / 0.0 * 0.0) } else { param }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named() {
+    let device = Device::flex();
+    let poisoned = |path| SmallNet::new(&device).map(&mut Poison(path, Vec::new()));
+    let error = StoredModel::float(&poisoned("norm.gamma")).unwrap_err();
+    assert!(matches!(&error, ExportError::NonFinite { path, index: 0, .. } if path == "norm.gamma"), "{error}");
+    let found = fewbit_burn::guard::first_non_finite(&poisoned("fc.weight")).unwrap();
+    assert_eq!(found.path, "fc.weight");
+    let (model, diffq) = config().attach(SmallNet::new(&device), 0).unwrap();
+    let logits = model.map(&mut Poison("fc.weight.diffq.logits", Vec::new()));
+    let error = StoredModel::rounded(&logits, &diffq).unwrap_err();
+    assert!(matches!(&error, ExportError::Bits { path, group: 0 } if path == "fc.weight"), "{error}");
+    let words = fewbit_burn::guard::first_non_finite(&logits).unwrap().to_string();
+    assert!(words.contains("group 0") && words.contains("`fc.weight`"), "{words}");
+}
+
+#[test]
+fn running_statistics_are_those_of_the_last_batch() {
+    let device = Device::flex().autodiff();
+    let model = BatchNormConfig::new(1).with_momentum(1.0).init(&device);
+    model.forward(Tensor::<2>::from_floats([[1.0], [3.0]], &device));
+    let stored = StoredModel::float(&model).unwrap();
+    let StoredTensor::Float { values, .. } = &stored.tensors["running_mean"] else { panic!("float") };
+    assert_eq!(values, &[2.0], "not the value before the last forward pass");
+}

@@ -1,0 +1,53 @@
+//! `fewbit eval`.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::{device, use_threads};
+use crate::Verdict;
+use crate::args::{EvalArgs, Format};
+use crate::failure::Failure;
+use crate::report::{grouped, print_json};
+
+/// The names are those of the last record of `metrics.jsonl`.
+#[derive(Serialize)]
+struct EvalReport {
+    metric: String,
+    value: f64,
+    bytes: u64,
+    float_bytes: u64,
+    mean_bits: f64,
+    data: String,
+    model: String,
+    records: usize,
+}
+
+pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
+    use_threads(args.machine.threads)?;
+    let device = device(args.machine.device)?;
+    let bytes = fewbit::read_file(&args.file)?;
+    let evaluation = fewbit_zoo::evaluate_file(&bytes, args.data.as_deref(), &device)?;
+    let report = EvalReport {
+        metric: evaluation.metric.name().to_owned(),
+        value: evaluation.value,
+        bytes: bytes.len() as u64,
+        float_bytes: evaluation.float_bytes,
+        mean_bits: evaluation.mean_bits,
+        data: evaluation.data,
+        model: evaluation.model,
+        records: evaluation.records,
+    };
+    match args.format {
+        Format::Json => print_json(&report)?,
+        Format::Text => {
+            let mut out = std::io::stdout().lock();
+            let ratio = report.float_bytes as f64 / report.bytes as f64;
+            writeln!(out, "{:<12}{}", report.metric, report.value)?;
+            writeln!(out, "{:<12}{} ({ratio:.1} times smaller than float32)", "bytes", grouped(report.bytes))?;
+            writeln!(out, "{:<12}{:.3}", "mean bits", report.mean_bits)?;
+            writeln!(out, "{:<12}{}, {} test records", "data", report.data, report.records)?;
+        }
+    }
+    Ok(Verdict::Done)
+}

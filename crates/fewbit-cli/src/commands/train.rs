@@ -1,0 +1,128 @@
+//! `fewbit train`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
+use fewbit_zoo::Experiment;
+use fewbit_zoo::recipe::Recipe;
+
+use super::{device, use_threads};
+use crate::Verdict;
+use crate::args::{Format, TrainArgs};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::report::results::{self, RunReport};
+use crate::report::{grouped, print_json};
+
+/// Where runs go unless `--out` says otherwise.
+const RUNS: &str = "runs";
+
+pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
+    use_threads(args.machine.threads)?;
+    let device = device(args.machine.device)?;
+    let recipe = recipe(&args)?;
+    if let Some(out) = args.out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
+        return Err(exists(out));
+    }
+    let data = args.data.as_deref().map(std::path::absolute).transpose()?;
+    let experiment = Experiment::prepare(&recipe, data.as_deref())?;
+    let mut folder = match &args.resume {
+        Some(path) => RunFolder::open(path)?,
+        None => create(&args, &recipe)?,
+    };
+    eprintln!("run folder {}", folder.path().display());
+    let stop = stop_on_signal()?;
+    let mut progress = Progress::new(experiment.total_steps());
+    let outcome = experiment.train(&device, &mut folder, args.resume.is_some(), &stop, |event| {
+        progress.show(&event);
+    });
+    progress.finish();
+    match outcome? {
+        Outcome::Finished(rows) => {
+            let file = folder.path().join(MODEL_FILE);
+            match args.format {
+                Format::Text => results::print(&rows)?,
+                Format::Json => print_json(&RunReport {
+                    run: folder.path().display().to_string(),
+                    file: file.display().to_string(),
+                    results: &rows,
+                })?,
+            }
+            let bytes = rows.last().map_or(0, |row| row.bytes);
+            eprintln!("wrote {}, {} bytes", file.display(), grouped(bytes));
+            Ok(Verdict::Done)
+        }
+        Outcome::Interrupted { step } => {
+            let data = data.map_or(String::new(), |path| format!(" --data {}", path.display()));
+            let run = folder.path().display();
+            eprintln!("stopped after step {step}, all is saved; go on with:\n  fewbit train --resume {run}{data}");
+            Ok(Verdict::Done)
+        }
+    }
+}
+
+/// The recipe of the run: that of the folder to go on with, or the named one with its overrides.
+fn recipe(args: &TrainArgs) -> Result<Recipe, Failure> {
+    if let Some(run) = &args.resume {
+        let text = RunFolder::open(run)?.recipe()?;
+        return Ok(Recipe::parse(&text)?);
+    }
+    let mut overrides = Vec::new();
+    for text in &args.overrides {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Failure::new(format!("--set {text}: no `=` found, KEY=VALUE needed")));
+        };
+        overrides.push((key.trim().to_owned(), value.trim().to_owned()));
+    }
+    if let Some(seed) = args.seed {
+        overrides.push(("seed".to_owned(), seed.to_string()));
+    }
+    Ok(Recipe::resolve(&args.recipe, &overrides)?)
+}
+
+fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {
+    let text = recipe.to_toml();
+    match &args.out {
+        Some(path) => match RunFolder::create(path, &text) {
+            Err(RunFolderError::Exists(path)) => Err(exists(&path)),
+            made => Ok(made?),
+        },
+        // Without a name of its own a run takes the first that is free.
+        None => {
+            let mut number = 1;
+            loop {
+                match RunFolder::create(&default_folder(&recipe.name, number), &text) {
+                    Err(RunFolderError::Exists(_)) => number += 1,
+                    made => return Ok(made?),
+                }
+            }
+        }
+    }
+}
+
+fn default_folder(name: &str, number: u32) -> PathBuf {
+    let runs = Path::new(RUNS);
+    if number == 1 { runs.join(name) } else { runs.join(format!("{name}-{number}")) }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(format!("`{}` already exists", path.display())).hint(format!(
+        "go on with that run by `--resume {}`, or name another folder",
+        path.display()
+    ))
+}
+
+/// Set by the first Ctrl-C or SIGTERM; the second ends the process at once.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let shared = stop.clone();
+    ctrlc::set_handler(move || {
+        if shared.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; once more stops at once");
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,35 @@
+//! `fewbit unpack`: back to safetensors, in stored order `[out, …]`.
+
+use std::collections::HashMap;
+
+use fewbit::ContainerReader;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use crate::Verdict;
+use crate::args::UnpackArgs;
+use crate::failure::Failure;
+
+pub(crate) fn run(args: UnpackArgs) -> Result<Verdict, Failure> {
+    let bytes = fewbit::read_file(&args.file)?;
+    let reader = ContainerReader::new(&bytes)?;
+    let mut tensors = Vec::new();
+    for entry in reader.tensors() {
+        let values = reader.values(entry.name())?;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        tensors.push((entry.name().to_owned(), entry.shape().to_vec(), bytes));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    let metadata: HashMap<String, String> = reader
+        .metadata_entries()
+        .iter()
+        .map(|(key, value)| (format!("fewbit.{key}"), (*value).to_owned()))
+        .collect();
+    let file = safetensors::serialize(views, Some(metadata))?;
+    fewbit::atomic::write_atomically(&args.out, &file)?;
+    eprintln!("wrote {} tensors, {} bytes, to {}", tensors.len(), file.len(), args.out.display());
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,47 @@
+//! The command `fewbit`: data to stdout, words and progress to stderr, the verdict in the exit code.
+
+mod args;
+mod commands;
+mod failure;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+
+/// How a command ended that could run.
+pub(crate) enum Verdict {
+    /// All is well: exit code 0.
+    Done,
+    /// A check failed: exit code 1.
+    CheckFailed,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(Verdict::Done) => ExitCode::SUCCESS,
+        Ok(Verdict::CheckFailed) => ExitCode::from(1),
+        // The reader of a pipe has gone, as `head` does: nothing is wrong.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Verdict, Failure> {
+    match command {
+        Command::Train(args) => commands::train::run(args),
+        Command::Eval(args) => commands::eval::run(args),
+        Command::Inspect(args) => commands::inspect::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Unpack(args) => commands::unpack::run(args),
+        Command::Bench(args) => commands::bench::run(args),
+    }
+}

@@ -1,0 +1,90 @@
+//! Progress of a run on stderr: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use fewbit_burn::train::{Event, Row};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Seconds between plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows what a run does.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    began: Instant,
+    first_step: Option<u64>,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Progress of a run of `total` steps.
+    pub(crate) fn new(total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(
+                "{msg:38} {wide_bar} {pos}/{len} steps, {eta} left",
+            );
+            ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        let now = Instant::now();
+        Self { bar, total, began: now, first_step: None, last_line: now }
+    }
+
+    /// Shows one event.
+    pub(crate) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Resumed { step, damaged } => {
+                for fault in *damaged {
+                    self.line(&format!("warning: {fault}; going back to the one before"));
+                }
+                self.line(&format!("resumed at step {step}"));
+            }
+            Event::Row(Row::Step { step, phase, loss, .. }) => self.step(*step, phase, *loss),
+            Event::Row(Row::Evaluation { step, phase, metric, value, bytes, mean_bits, .. }) => {
+                let value = value_of(metric, *value);
+                let size = match phase.as_str() {
+                    "float" => String::new(),
+                    _ => format!(", {mean_bits:.2} bits, {} bytes", crate::report::grouped(*bytes)),
+                };
+                self.line(&format!("step {step:>6} {phase:<6} validation {value}{size}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, step: u64, phase: &str, loss: f64) {
+        let first = *self.first_step.get_or_insert(step);
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            bar.set_message(format!("{phase:<6} loss {loss:.4}"));
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            let done = step.saturating_sub(first).max(1) as f64;
+            let left = self.began.elapsed().as_secs_f64() / done * (self.total - step) as f64;
+            self.line(&format!("step {step:>6}/{} {phase:<6} loss {loss:.4}, {left:.0} s left", self.total));
+            self.last_line = Instant::now();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Leaves the terminal clean.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn value_of(metric: &str, value: f64) -> String {
+    match metric {
+        "accuracy" => format!("accuracy {:.2} %", 100.0 * value),
+        "bits_per_byte" => format!("{value:.4} bits/byte"),
+        _ => format!("{metric} {value}"),
+    }
+}

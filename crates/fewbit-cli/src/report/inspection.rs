@@ -1,0 +1,143 @@
+//! What is in a file and where its bytes go.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use fewbit::{ContainerReader, TensorEntry, TensorKind};
+use serde::Serialize;
+
+use super::grouped;
+
+/// Bytes by part; the parts of a file add up to its length.
+#[derive(Serialize)]
+struct Parts {
+    header: u64,
+    table: u64,
+    ranges: u64,
+    widths: u64,
+    codes: u64,
+    unquantized: u64,
+    checksum: u64,
+}
+
+#[derive(Serialize)]
+struct TensorReport {
+    name: String,
+    shape: Vec<usize>,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_size: Option<String>,
+    mean_bits: f64,
+    /// Groups of each width; widths that no group has are left out.
+    width_histogram: BTreeMap<usize, usize>,
+    bytes: u64,
+    bytes_by_part: BTreeMap<&'static str, u64>,
+}
+
+/// The whole listing.
+#[derive(Serialize)]
+pub(crate) struct Inspection {
+    bytes: u64,
+    float_bytes: u64,
+    ratio: f64,
+    mean_bits: f64,
+    metadata: BTreeMap<String, String>,
+    bytes_by_part: Parts,
+    tensors: Vec<TensorReport>,
+}
+
+impl Inspection {
+    pub(crate) fn of(reader: &ContainerReader<'_>) -> Self {
+        let size = reader.size();
+        let stored = |entry: &&TensorEntry| !matches!(entry.kind(), TensorKind::Alias { .. });
+        let values: u64 = reader.tensors().iter().filter(stored).map(|e| e.len() as u64).sum();
+        let (mut bits, mut quantized) = (0.0, 0.0);
+        for entry in reader.tensors().iter().filter(|e| e.kind() == TensorKind::Quantized) {
+            bits += entry.mean_bits() * entry.len() as f64;
+            quantized += entry.len() as f64;
+        }
+        let metadata =
+            reader.metadata_entries().iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self {
+            bytes: size.bytes(),
+            float_bytes: 4 * values,
+            ratio: 4.0 * values as f64 / size.bytes() as f64,
+            mean_bits: if quantized == 0.0 { 32.0 } else { bits / quantized },
+            metadata,
+            bytes_by_part: Parts {
+                header: size.header(),
+                table: size.table(),
+                ranges: size.ranges(),
+                widths: size.widths(),
+                codes: size.codes(),
+                unquantized: size.unquantized(),
+                checksum: size.checksum(),
+            },
+            tensors: reader.tensors().iter().map(tensor_report).collect(),
+        }
+    }
+
+    /// For people.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        for (key, value) in &self.metadata {
+            writeln!(out, "{key:<22}{}", value.escape_debug())?;
+        }
+        writeln!(out, "{:<22}{} ({:.1} times smaller than float32)", "bytes", grouped(self.bytes), self.ratio)?;
+        writeln!(out, "{:<22}{:.3}", "mean bits", self.mean_bits)?;
+        writeln!(out, "\nwhere the bytes go")?;
+        let p = &self.bytes_by_part;
+        for (part, bytes) in [
+            ("codes", p.codes),
+            ("widths", p.widths),
+            ("ranges", p.ranges),
+            ("unquantized", p.unquantized),
+            ("table", p.table),
+            ("header", p.header),
+            ("checksum", p.checksum),
+        ] {
+            let share = 100.0 * bytes as f64 / self.bytes as f64;
+            writeln!(out, "  {part:<14}{:>12}  {share:>5.1} %", grouped(bytes))?;
+        }
+        let names = self.tensors.iter().map(|tensor| tensor.name.escape_debug().count());
+        let width = names.max().unwrap_or(0).max("tensor".len());
+        writeln!(out, "\n{:<width$}  {:<18} {:>9} {:>10}  groups of each width", "tensor", "shape", "mean bits", "bytes")?;
+        for tensor in &self.tensors {
+            let shape: Vec<_> = tensor.shape.iter().map(ToString::to_string).collect();
+            let widths: Vec<_> =
+                tensor.width_histogram.iter().map(|(bits, groups)| format!("{bits}:{groups}")).collect();
+            let widths = if widths.is_empty() { tensor.kind.to_owned() } else { widths.join(" ") };
+            let (name, bytes) = (tensor.name.escape_debug().to_string(), grouped(tensor.bytes));
+            let (shape, bits) = (shape.join("×"), tensor.mean_bits);
+            writeln!(out, "{name:<width$}  {shape:<18} {bits:>9.3} {bytes:>10}  {widths}")?;
+        }
+        Ok(())
+    }
+}
+
+fn tensor_report(entry: &TensorEntry) -> TensorReport {
+    let bytes = entry.bytes();
+    let kind = match entry.kind() {
+        TensorKind::Quantized => "quantized",
+        TensorKind::Float32 => "float32",
+        TensorKind::Alias { .. } => "alias",
+    };
+    let quantized = entry.kind() == TensorKind::Quantized;
+    let histogram = entry.width_histogram().into_iter().enumerate();
+    TensorReport {
+        name: entry.name().to_owned(),
+        shape: entry.shape().to_vec(),
+        kind,
+        group_size: entry.group_size().map(|size| size.to_string()),
+        mean_bits: entry.mean_bits(),
+        width_histogram: histogram.filter(|&(_, groups)| quantized && groups > 0).collect(),
+        bytes: bytes.total(),
+        bytes_by_part: BTreeMap::from([
+            ("table", bytes.table),
+            ("ranges", bytes.ranges),
+            ("widths", bytes.widths),
+            ("codes", bytes.codes),
+            ("unquantized", bytes.unquantized),
+        ]),
+    }
+}

@@ -1,0 +1,60 @@
+//! The fast slice operations of fewbit, each with its scalar twin.
+//!
+//! Pseudo quantization noise of DiffQ (Défossez, Adi, Synnaeve 2022), forward and backward, without
+//! storing the noise: it is a pure function of a [`NoiseKey`], a [`NoiseLaw`] and a weight's index.
+//! One training step of a tensor, cut in groups by a [`GroupLayout`]:
+//!
+//! ```
+//! use std::num::NonZeroUsize;
+//! use fewbit_kernels::{BitsLaw, GroupLayout, NoiseKey, NoiseLaw, Parametrisation};
+//!
+//! let weights: Vec<f32> = (0..100).map(|i| (i as f32).sin()).collect();
+//! let layout = GroupLayout::Contiguous { group_size: NonZeroUsize::new(8).unwrap() };
+//! let bits_law = BitsLaw::new(2.0, 15.0, Parametrisation::Bits)?;
+//! let logits = vec![bits_law.logit_of(8.0); layout.group_count(weights.len())];
+//! let key = NoiseKey::new(42, 0, 1000, 0, "conv1.weight");
+//!
+//! // Forward: the range, a step per group, the noisy weights.
+//! let (minimum, maximum) = fewbit_kernels::minimum_maximum(&weights)?.expect("not empty");
+//! let width = maximum - minimum;
+//! let mut steps = vec![0.0; logits.len()];
+//! fewbit_kernels::steps(&logits, &bits_law, width, &mut steps);
+//! let noisy = fewbit_kernels::noisy_weights(&weights, &steps, layout, key, NoiseLaw::Gaussian);
+//!
+//! // Backward of the loss `sum of noisy`: its gradient is 1 at every weight.
+//! let sums = fewbit_kernels::noise_gradient(&vec![1.0; 100], layout, key, NoiseLaw::Gaussian);
+//! let mut logit_gradient = vec![0.0; logits.len()];
+//! fewbit_kernels::logit_gradient(&sums, &logits, &bits_law, width, &mut logit_gradient);
+//!
+//! // The size penalty: bits of all codes.
+//! assert!((fewbit_kernels::code_bits(&logits, &bits_law, layout, 100) - 800.0).abs() < 1e-3);
+//! assert!((noisy[0] - weights[0]).abs() < 3.0 * steps[0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Every result has the same bits for any number of threads and any instruction set.
+
+mod add;
+mod bits;
+mod dispatch;
+mod gradient;
+mod key;
+mod law;
+mod layout;
+mod logits;
+mod math;
+mod range;
+pub mod scalar;
+mod tile;
+
+pub use add::{add_noise, noisy_weights};
+pub use bits::{BitsLaw, BitsLawError, MAX_BITS, MIN_BITS_OF_NOISE, Parametrisation};
+pub use dispatch::InstructionSet;
+#[cfg(target_arch = "x86_64")]
+pub use dispatch::{Avx2, Avx512};
+pub use gradient::{noise_gradient, write_noise_gradient};
+pub use key::NoiseKey;
+pub use law::NoiseLaw;
+pub use layout::GroupLayout;
+pub use logits::{bits, bits_derivative, code_bits, code_bits_gradient, logit_gradient, step_fractions, steps};
+pub use range::{NonFinite, minimum_maximum};

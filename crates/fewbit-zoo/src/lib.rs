@@ -1,0 +1,12 @@
+//! Models, data sets and recipes of the fewbit benchmarks.
+
+pub mod data;
+mod device;
+mod experiment;
+pub mod models;
+pub mod recipe;
+pub mod task;
+
+pub use burn::tensor::Device;
+pub use device::{DeviceError, DeviceKind};
+pub use experiment::{Evaluation, Experiment, ExperimentError, evaluate_file};

@@ -1,0 +1,376 @@
+//! Which network, and how large: the `[model]` section of a recipe and the model's description in a file.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use toml::{Table, Value};
+
+use super::setting::{self, Kind, Setting, SettingError};
+use super::{GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, ResNetConfig, TransformerLmConfig};
+
+/// The most values a described network may have: 2^28, one gibibyte of floats.
+///
+/// A description may come from a stranger's file; this bounds what building the network costs.
+pub const MAX_VALUES: u64 = 1 << 28;
+
+/// A network and its size, `{"kind": "resnet", "depth": 20, …}`.
+///
+/// Keys that are left out have defaults. Reading one, from TOML or JSON, checks every key and value as
+/// [`validate`](Self::validate) does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Unchecked")]
+pub enum ModelConfig {
+    /// `mnist-cnn`: a [`MnistCnn`](super::MnistCnn).
+    MnistCnn(MnistCnnConfig),
+    /// `glyphs-cnn`: a [`GlyphsCnn`](super::GlyphsCnn).
+    GlyphsCnn(GlyphsCnnConfig),
+    /// `resnet`: a [`ResNet`](super::ResNet).
+    #[serde(rename = "resnet")]
+    ResNet(ResNetConfig),
+    /// `lstm-lm`: a [`LstmLm`](super::LstmLm).
+    LstmLm(LstmLmConfig),
+    /// `transformer-lm`: a [`TransformerLm`](super::TransformerLm).
+    TransformerLm(TransformerLmConfig),
+}
+
+/// What a network takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelInput {
+    /// Images `[channels, height, width]` of so many classes.
+    Images {
+        /// Shape of one image.
+        shape: [usize; 3],
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Sequences of bytes.
+    Bytes {
+        /// The longest sequence, where there is one.
+        longest: Option<usize>,
+    },
+}
+
+/// Why a description of a network was refused.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// Not JSON at all, or not an object.
+    #[error("the description of the model is not a JSON object of settings")]
+    Json(#[from] serde_json::Error),
+    /// A key or a value is wrong.
+    #[error("description of the model: {0}")]
+    Setting(#[from] SettingError),
+}
+
+impl ModelConfig {
+    /// The kinds that exist, as they are written.
+    pub const KINDS: [&str; 5] = [
+        "mnist-cnn",
+        "glyphs-cnn",
+        "resnet",
+        "lstm-lm",
+        "transformer-lm",
+    ];
+
+    /// The kind, as it is written.
+    pub fn kind(&self) -> &'static str {
+        let [mnist_cnn, glyphs_cnn, resnet, lstm_lm, transformer_lm] = Self::KINDS;
+        match self {
+            Self::MnistCnn(_) => mnist_cnn,
+            Self::GlyphsCnn(_) => glyphs_cnn,
+            Self::ResNet(_) => resnet,
+            Self::LstmLm(_) => lstm_lm,
+            Self::TransformerLm(_) => transformer_lm,
+        }
+    }
+
+    /// What the network takes in.
+    pub fn input(&self) -> ModelInput {
+        let images = |shape, classes| ModelInput::Images { shape, classes };
+        match self {
+            Self::MnistCnn(config) => images([1, 28, 28], config.classes),
+            Self::GlyphsCnn(config) => images([1, 28, 28], config.classes),
+            Self::ResNet(config) => images([3, 32, 32], config.classes),
+            Self::LstmLm(_) => ModelInput::Bytes { longest: None },
+            Self::TransformerLm(config) => ModelInput::Bytes {
+                longest: config.positions.then_some(config.context),
+            },
+        }
+    }
+
+    /// Number of stored values: the parameters and the batch-norm statistics. Burn's `num_params` counts the same.
+    pub fn values(&self) -> u64 {
+        match self {
+            Self::MnistCnn(config) => config.values(),
+            Self::GlyphsCnn(config) => config.values(),
+            Self::ResNet(config) => config.values(),
+            Self::LstmLm(config) => config.values(),
+            Self::TransformerLm(config) => config.values(),
+        }
+    }
+
+    /// Whether every setting is in its range, the settings agree and the network is at most [`MAX_VALUES`] large.
+    ///
+    /// # Errors
+    /// [`SettingError`] for the first setting that is wrong.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        let table = Table::try_from(self)
+            .map_err(|error| SettingError::invalid("model", error, "numbers that TOML can hold"))?;
+        check(&table, "")?;
+        self.validate_together("")
+    }
+
+    /// The network described by a table of `section`, whose name is put before the keys in errors.
+    pub(crate) fn from_table(table: &Table, section: &str) -> Result<Self, SettingError> {
+        check(table, section)?;
+        let mut rest = table.clone();
+        let kind = rest.remove("kind");
+        let rest = Value::Table(rest);
+        // `check` has seen to the keys, the types and the kind, so that what fails here fails by name already.
+        let [mnist_cnn, glyphs_cnn, resnet, lstm_lm, _] = Self::KINDS;
+        let config = match kind.as_ref().and_then(Value::as_str) {
+            Some(kind) if kind == mnist_cnn => rest.try_into().map(Self::MnistCnn),
+            Some(kind) if kind == glyphs_cnn => rest.try_into().map(Self::GlyphsCnn),
+            Some(kind) if kind == resnet => rest.try_into().map(Self::ResNet),
+            Some(kind) if kind == lstm_lm => rest.try_into().map(Self::LstmLm),
+            _ => rest.try_into().map(Self::TransformerLm),
+        }
+        .map_err(|error| SettingError::invalid(section, error.message(), "a model"))?;
+        config.validate_together(section)?;
+        Ok(config)
+    }
+
+    /// The description as JSON, for the metadata of a file.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("whole numbers, finite numbers and words are JSON")
+    }
+
+    /// The network that this JSON describes.
+    ///
+    /// # Errors
+    /// [`ModelError`] naming the key, what was found and what is needed; an unknown kind lists the known ones.
+    pub fn from_json(text: &str) -> Result<Self, ModelError> {
+        Ok(Self::from_table(&serde_json::from_str(text)?, "")?)
+    }
+
+    /// The keys of `section` for a network of this kind; of an unknown kind, `kind` alone.
+    pub(crate) fn settings(kind: Option<&str>, section: &str) -> Vec<Setting> {
+        const CLASSES: (&str, Kind) = (
+            "classes",
+            Kind::Count {
+                least: 2,
+                most: 65_536,
+            },
+        );
+        const WIDTH: Kind = Kind::Count {
+            least: 1,
+            most: 65_536,
+        };
+        const CHANNELS: Kind = Kind::Counts {
+            len: 3,
+            least: 1,
+            most: 4096,
+        };
+        const LAYERS: Kind = Kind::Count {
+            least: 1,
+            most: 256,
+        };
+        let names: &[(&str, Kind)] = match kind {
+            Some("mnist-cnn" | "glyphs-cnn") => {
+                &[("channels", CHANNELS), ("hidden", WIDTH), CLASSES]
+            }
+            Some("resnet") => &[
+                (
+                    "depth",
+                    Kind::Count {
+                        least: 8,
+                        most: 1202,
+                    },
+                ),
+                CLASSES,
+            ],
+            Some("lstm-lm") => &[("embedding", WIDTH), ("hidden", WIDTH), ("layers", LAYERS)],
+            Some("transformer-lm") => &[
+                ("dim", WIDTH),
+                ("layers", LAYERS),
+                ("heads", WIDTH),
+                ("positions", Kind::Flag),
+                ("context", WIDTH),
+                ("activation", Kind::Choice(&["gelu", "relu"])),
+                // Burn needs less than 1; nobody needs more than this.
+                (
+                    "dropout",
+                    Kind::Number {
+                        least: 0.0,
+                        most: 0.9,
+                    },
+                ),
+            ],
+            _ => &[],
+        };
+        let mut settings = vec![Setting::required(
+            section,
+            "kind",
+            Kind::Choice(&Self::KINDS),
+        )];
+        settings.extend(Setting::optional(section, names));
+        settings
+    }
+
+    /// What no single key can say: that they fit each other.
+    fn validate_together(&self, section: &str) -> Result<(), SettingError> {
+        let key = |name| setting::dotted(section, name);
+        match self {
+            Self::ResNet(config) if config.depth % 6 != 2 => {
+                return Err(SettingError::invalid(
+                    key("depth"),
+                    config.depth,
+                    "a multiple of 6, plus 2: 20, 32, 44, 56, …",
+                ));
+            }
+            Self::TransformerLm(config) if config.dim % config.heads != 0 => {
+                return Err(SettingError::invalid(
+                    key("heads"),
+                    config.heads,
+                    format!("a divisor of `{}`, {}", key("dim"), config.dim),
+                ));
+            }
+            _ => {}
+        }
+        let values = self.values();
+        if values > MAX_VALUES {
+            return Err(SettingError::invalid(
+                if section.is_empty() { "model" } else { section },
+                format!("{values} values large"),
+                format!("at most {MAX_VALUES}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A table whose keys are not checked yet, so that every way of reading a [`ModelConfig`] passes the check.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Unchecked(Table);
+
+impl TryFrom<Unchecked> for ModelConfig {
+    type Error = SettingError;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, SettingError> {
+        Self::from_table(&unchecked.0, "")
+    }
+}
+
+fn check(table: &Table, section: &str) -> Result<(), SettingError> {
+    let settings = ModelConfig::settings(table.get("kind").and_then(Value::as_str), section);
+    // The kind first: it decides which other keys there are.
+    let kind = table.get_key_value("kind").into_iter();
+    let values = kind.chain(table.iter().filter(|(name, _)| *name != "kind"));
+    setting::check_all(
+        values.map(|(name, value)| (setting::dotted(section, name), value)),
+        &settings,
+    )
+}
+
+/// Values of a layer `[outputs, inputs]` with one bias per output.
+pub(super) fn linear_values(inputs: usize, outputs: usize) -> u64 {
+    (inputs as u64 + 1) * outputs as u64
+}
+
+/// Values of a batch norm: scale, shift, mean and variance of each channel.
+pub(super) fn batch_norm_values(channels: usize) -> u64 {
+    4 * channels as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_default() -> [ModelConfig; 5] {
+        [
+            ModelConfig::MnistCnn(MnistCnnConfig::default()),
+            ModelConfig::GlyphsCnn(GlyphsCnnConfig::default()),
+            ModelConfig::ResNet(ResNetConfig::default()),
+            ModelConfig::LstmLm(LstmLmConfig::default()),
+            ModelConfig::TransformerLm(TransformerLmConfig::default()),
+        ]
+    }
+
+    #[test]
+    fn a_description_written_and_read_again_is_equal() {
+        for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
+            assert_eq!(config.kind(), kind);
+            config.validate().unwrap();
+            let json = config.to_json();
+            assert!(
+                json.starts_with(&format!(r#"{{"kind":"{kind}","#)),
+                "{json}"
+            );
+            assert_eq!(ModelConfig::from_json(&json).unwrap(), config);
+            assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_kind_alone_gives_the_defaults() {
+        for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
+            let json = format!(r#"{{"kind": "{kind}"}}"#);
+            assert_eq!(ModelConfig::from_json(&json).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_wrong_description_is_refused_with_its_key() {
+        for (json, part) in [
+            ("", "not a JSON object"),
+            ("3", "not a JSON object"),
+            (r#"{"kind": "resnet", "depth": null}"#, "not a JSON object"),
+            ("{}", "key `kind` is missing"),
+            (r#"{"kind": 3}"#, "`kind` is 3"),
+            (r#"{"kind": "resnett"}"#, "did you mean `resnet`?"),
+            (
+                r#"{"kind": "mamba"}"#,
+                "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm",
+            ),
+            (r#"{"kind": "resnet", "dept": 20}"#, "did you mean `depth`?"),
+            (
+                r#"{"kind": "resnet", "depth": 21}"#,
+                "a multiple of 6, plus 2",
+            ),
+            (
+                r#"{"kind": "resnet", "depth": 1e9}"#,
+                "a whole number from 8",
+            ),
+            (
+                r#"{"kind": "transformer-lm", "heads": 3}"#,
+                "a divisor of `dim`, 128",
+            ),
+            (
+                r#"{"kind": "transformer-lm", "dropout": 1}"#,
+                "a number from 0 to 0.9",
+            ),
+            (
+                r#"{"kind": "lstm-lm", "hidden": 65536}"#,
+                "at most 268435456",
+            ),
+            (
+                r#"{"kind": "lstm-lm", "hidden": 99999999999999999999}"#,
+                "`hidden` is",
+            ),
+        ] {
+            let error = ModelConfig::from_json(json).unwrap_err();
+            assert!(error.to_string().contains(part), "{json}: {error}");
+        }
+    }
+
+    /// The largest sizes that single keys allow, all at once, are counted without overflow and refused.
+    #[test]
+    fn the_largest_description_is_refused_before_it_is_built() {
+        let json = r#"{"kind": "transformer-lm", "dim": 65536, "layers": 256, "context": 65536}"#;
+        assert!(
+            ModelConfig::from_json(json)
+                .unwrap_err()
+                .to_string()
+                .contains("at most 268435456")
+        );
+    }
+}

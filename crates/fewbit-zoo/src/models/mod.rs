@@ -1,0 +1,41 @@
+//! The networks of the benchmarks, built from burn's own layers, and their description as data.
+//!
+//! A [`ModelConfig`] says which network and how large; it is the `[model]` section of a recipe, and as JSON it travels in
+//! the file so that the network can be built again. Field names are those of the checkpoints that people have, so that
+//! reading one is a map of names.
+
+mod config;
+mod glyphs_cnn;
+#[cfg(test)]
+mod learning;
+mod lstm_lm;
+mod mnist_cnn;
+mod resnet;
+pub(crate) mod setting;
+mod transformer_lm;
+
+pub use config::{MAX_VALUES, ModelConfig, ModelError, ModelInput};
+pub use glyphs_cnn::{GlyphsCnn, GlyphsCnnConfig};
+pub use lstm_lm::{LstmLm, LstmLmConfig};
+pub use mnist_cnn::{MnistCnn, MnistCnnConfig};
+pub use resnet::{ResNet, ResNetBlock, ResNetConfig};
+pub use setting::SettingError;
+pub use transformer_lm::{Activation, TransformerBlock, TransformerLm, TransformerLmConfig};
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+
+/// Values that one byte can take: the tokens of the language models.
+pub const BYTES: usize = 256;
+
+/// A network that sorts images into classes.
+pub trait ImageClassifier: Module {
+    /// The logit of each class: images `[N, channels, height, width]` give `[N, classes]`.
+    fn logits(&self, images: Tensor<4>) -> Tensor<2>;
+}
+
+/// A network that predicts the next byte from those before it.
+pub trait ByteLanguageModel: Module {
+    /// The logit of each next byte: tokens `[N, T]` in `0..256` give `[N, T, 256]`. Position `t` sees tokens `0..=t` only.
+    fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3>;
+}

@@ -1,0 +1,233 @@
+//! The residual network for CIFAR-10 with shortcuts that have no parameters.
+//!
+//! He et al., "Deep residual learning for image recognition", section 4.2 and option A.
+
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::activation::relu;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::ImageClassifier;
+use super::config::{batch_norm_values, linear_values};
+
+/// Channels of the three stages.
+const CHANNELS: [usize; 3] = [16, 32, 64];
+
+/// Depth of a [`ResNet`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Layers with weights, 6n + 2 for n blocks in each stage: 20, 32, 44, 56.
+    pub depth: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl Default for ResNetConfig {
+    fn default() -> Self {
+        Self {
+            depth: 20,
+            classes: 10,
+        }
+    }
+}
+
+/// Logits of images `[N, 3, 32, 32]`: a convolution, three stages of blocks, the mean over each channel, a linear layer.
+///
+/// Field names are the checkpoints' (there `layer1.0.conv1` behind `module.`).
+#[derive(Module, Debug)]
+pub struct ResNet {
+    /// 3 to 16 channels.
+    pub conv1: Conv2d,
+    /// After `conv1`.
+    pub bn1: BatchNorm,
+    /// Blocks of 16 channels, side 32.
+    pub layer1: Vec<ResNetBlock>,
+    /// Blocks of 32 channels, side 16.
+    pub layer2: Vec<ResNetBlock>,
+    /// Blocks of 64 channels, side 8.
+    pub layer3: Vec<ResNetBlock>,
+    /// 64 to the classes.
+    pub linear: Linear,
+}
+
+/// Two convolutions beside a shortcut that has no parameters.
+#[derive(Module, Debug)]
+pub struct ResNetBlock {
+    /// The convolution with the stride.
+    pub conv1: Conv2d,
+    /// After `conv1`.
+    pub bn1: BatchNorm,
+    /// The second convolution.
+    pub conv2: Conv2d,
+    /// After `conv2`, before the shortcut is added.
+    pub bn2: BatchNorm,
+}
+
+impl ResNetConfig {
+    /// A network with fresh random weights, scaled as He et al. do.
+    ///
+    /// A depth that is not 6n + 2 is rounded down to one.
+    ///
+    /// # Panics
+    /// If there are no classes; [`ModelConfig::validate`](super::ModelConfig::validate) finds it first.
+    pub fn init(&self, device: &Device) -> ResNet {
+        let stage = |stage: usize| {
+            let inputs = CHANNELS[stage.saturating_sub(1)];
+            let first = ResNetBlock::new(inputs, CHANNELS[stage], device);
+            let rest = (1..self.blocks())
+                .map(|_| ResNetBlock::new(CHANNELS[stage], CHANNELS[stage], device));
+            std::iter::once(first).chain(rest).collect()
+        };
+        ResNet {
+            conv1: conv(3, CHANNELS[0], 1, device),
+            bn1: BatchNormConfig::new(CHANNELS[0]).init(device),
+            layer1: stage(0),
+            layer2: stage(1),
+            layer3: stage(2),
+            linear: LinearConfig::new(CHANNELS[2], self.classes).init(device),
+        }
+    }
+
+    /// Blocks in each stage.
+    fn blocks(&self) -> usize {
+        (self.depth.saturating_sub(2) / 6).max(1)
+    }
+
+    pub(super) fn values(&self) -> u64 {
+        let conv = |inputs, outputs| (9 * inputs * outputs) as u64 + batch_norm_values(outputs);
+        let mut inputs = CHANNELS[0];
+        let mut total = conv(3, inputs) + linear_values(CHANNELS[2], self.classes);
+        for outputs in CHANNELS {
+            let square = 2 * self.blocks() as u64 - 1;
+            total += conv(inputs, outputs) + square * conv(outputs, outputs);
+            inputs = outputs;
+        }
+        total
+    }
+}
+
+impl ResNet {
+    /// Images `[N, 3, H, W]`, 32×32 for CIFAR-10, to logits `[N, classes]`.
+    ///
+    /// # Panics
+    /// If the images do not have three channels.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        for block in self.layer1.iter().chain(&self.layer2).chain(&self.layer3) {
+            x = block.forward(x);
+        }
+        let pixels: Tensor<3> = x.flatten(2, 3);
+        self.linear.forward(pixels.mean_dim(2).squeeze_dim(2))
+    }
+}
+
+impl ResNetBlock {
+    /// A block from `inputs` to `outputs` channels; more channels halve the side.
+    fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+        let stride = if inputs == outputs { 1 } else { 2 };
+        Self {
+            conv1: conv(inputs, outputs, stride, device),
+            bn1: BatchNormConfig::new(outputs).init(device),
+            conv2: conv(outputs, outputs, 1, device),
+            bn2: BatchNormConfig::new(outputs).init(device),
+        }
+    }
+
+    /// `[N, inputs, H, W]` to `[N, outputs, H / stride, W / stride]`.
+    ///
+    /// # Panics
+    /// If the input has other channels.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let x = relu(self.bn1.forward(self.conv1.forward(input.clone())));
+        let x = self.bn2.forward(self.conv2.forward(x));
+        relu(x + self.shortcut(input))
+    }
+
+    /// Every second pixel, and as many channels of zeros before as behind: option A of He et al.
+    fn shortcut(&self, input: Tensor<4>) -> Tensor<4> {
+        let [stride, _] = self.conv1.stride;
+        if stride == 1 {
+            return input;
+        }
+        let [batch, inputs, height, width] = input.dims();
+        let [outputs, ..] = self.conv1.weight.dims();
+        let zeros = Tensor::zeros(
+            [
+                batch,
+                (outputs - inputs) / 2,
+                height.div_ceil(2),
+                width.div_ceil(2),
+            ],
+            &input.device(),
+        );
+        let kept = input.slice(burn::tensor::s![.., .., ..;2, ..;2]);
+        Tensor::cat(vec![zeros.clone(), kept, zeros], 1)
+    }
+}
+
+/// A 3×3 convolution without bias, as every one is followed by a batch norm.
+fn conv(inputs: usize, outputs: usize, stride: usize, device: &Device) -> Conv2d {
+    Conv2dConfig::new([inputs, outputs], [3, 3])
+        .with_stride([stride, stride])
+        .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+        .with_bias(false)
+        .with_initializer(Initializer::KaimingNormal {
+            gain: std::f64::consts::SQRT_2,
+            fan_out_only: false,
+        })
+        .init(device)
+}
+
+impl ImageClassifier for ResNet {
+    fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+        self.forward(images)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::learning;
+
+    /// The numbers of values in the checkpoints `resnet20-12fca82f` and `resnet56-4bfd9763`: 269,722 and 853,018 trainable
+    /// ones, the others statistics.
+    #[test]
+    fn depths_20_and_56_are_as_large_as_the_checkpoints() {
+        for (depth, values) in [(20, 271_098), (56, 857_082)] {
+            let config = ResNetConfig { depth, classes: 10 };
+            assert_eq!(config.values(), values);
+            assert_eq!(config.init(&Device::default()).num_params() as u64, values);
+        }
+    }
+
+    /// One image, 16 channels of 4×4 with pixel (row, column) = 4·row + column: rows and columns 0 and 2 are kept.
+    #[test]
+    fn the_shortcut_keeps_every_second_pixel_between_channels_of_zeros() {
+        let device = Device::default();
+        let block = ResNetBlock::new(16, 32, &device);
+        let pixels: Vec<f32> = (0..16).map(|pixel| pixel as f32).collect();
+        let image = Tensor::<1>::from_floats(pixels.repeat(16).as_slice(), &device);
+        let out = block.shortcut(image.reshape([1, 16, 4, 4]));
+        assert_eq!(out.dims(), [1, 32, 2, 2]);
+        let out: Vec<f32> = out.into_data().try_to_vec().unwrap();
+        let expected = [
+            vec![0.0; 32],
+            [0.0, 2.0, 8.0, 10.0].repeat(16),
+            vec![0.0; 32],
+        ]
+        .concat();
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_step_down_the_gradient_lowers_the_loss() {
+        let config = ResNetConfig {
+            depth: 8,
+            classes: 10,
+        };
+        learning::classifier_learns_one_batch(|device| config.init(device), [3, 32, 32]);
+    }
+}

@@ -1,0 +1,379 @@
+//! The sections of a recipe and their defaults.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use crate::models::SettingError;
+
+/// An enum of words, written in a recipe as its variants' names in kebab case.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)* }
+
+        impl $name {
+            /// The words, as a recipe writes them.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// The word, as a recipe writes it.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    };
+}
+
+words! {
+    /// The data sets.
+    DataSet {
+        /// Distorted digits, made on the spot: images `[1, 28, 28]`, 10 classes.
+        Glyphs = "glyphs",
+        /// Handwritten digits: images `[1, 28, 28]`, 10 classes.
+        Mnist = "mnist",
+        /// Small photographs: images `[3, 32, 32]`, 10 classes.
+        Cifar10 = "cifar10",
+        /// The bytes of any text.
+        Text = "text",
+    }
+}
+
+words! {
+    /// What is done to a training image before it is shown.
+    Augment {
+        /// Nothing.
+        None = "none",
+        /// A random crop of the image padded by four, and a mirror image every second time.
+        CropFlip = "crop-flip",
+    }
+}
+
+words! {
+    /// How training makes weights small.
+    Method {
+        /// Differentiable bit widths through pseudo quantization noise.
+        Diffq = "diffq",
+    }
+}
+
+words! {
+    /// The law of the pseudo quantization noise.
+    Noise {
+        /// Normal with standard deviation of half a step.
+        Gaussian = "gaussian",
+        /// Uniform over one step.
+        Uniform = "uniform",
+    }
+}
+
+words! {
+    /// Which number of a group is learned through a sigmoid.
+    Parametrisation {
+        /// The number of bits.
+        Bits = "bits",
+        /// The size of the noise.
+        Noise = "noise",
+    }
+}
+
+words! {
+    /// What moves the weights.
+    OptimizerKind {
+        /// Gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam, weight decay added to the gradient.
+        Adam = "adam",
+        /// Adam, weight decay apart from the gradient.
+        Adamw = "adamw",
+    }
+}
+
+words! {
+    /// How the learning rate changes within a phase.
+    Schedule {
+        /// Not at all after the warm-up.
+        Constant = "constant",
+        /// Half a cosine, down to zero at the end of the phase.
+        Cosine = "cosine",
+    }
+}
+
+/// The `[data]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The data set.
+    pub set: DataSet,
+    /// What is done to training images.
+    #[serde(default = "DataConfig::default_augment")]
+    pub augment: Augment,
+    /// Records (of text: bytes) at the end of the training set that are kept for validation.
+    #[serde(default = "DataConfig::default_validation")]
+    pub validation: usize,
+}
+
+/// The `[quantization]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuantizationConfig {
+    /// How weights are made small.
+    pub method: Method,
+    /// The law of the noise.
+    pub noise: Noise,
+    /// What the logits stand for.
+    pub parametrisation: Parametrisation,
+    /// Weights that share one width.
+    pub group_size: GroupSetting,
+    /// The fewest bits a group can learn, above 0 and at most 16.
+    pub min_bits: f64,
+    /// The most bits a group can learn, at most 16.
+    pub max_bits: f64,
+    /// The bits that each group starts with, between the two.
+    pub init_bits: f64,
+    /// A tensor of this many elements or fewer stays float.
+    pub min_tensor_size: usize,
+    /// Patterns of parameter paths to quantize, with `*` and `?`; none stands for all.
+    pub include: Vec<String>,
+    /// Patterns of parameter paths that stay float; these win over `include`.
+    pub exclude: Vec<String>,
+    /// Loss per mebibyte of the soft size (λ).
+    pub penalty: f64,
+    /// Rate of the Adam that moves the bits.
+    pub bits_learning_rate: f64,
+}
+
+/// Weights that share one width: a number, or all of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum GroupSetting {
+    /// So many weights in storage order; written as the number.
+    Weights(NonZeroU32),
+    /// The whole tensor; written `"tensor"`.
+    #[serde(with = "tensor_word")]
+    Tensor,
+}
+
+/// The `[training]` section: first `float_steps` without quantization, then `diffq_steps` with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Records (of text: sequences) in one step.
+    pub batch_size: usize,
+    /// Steps before quantization begins.
+    pub float_steps: usize,
+    /// Steps with quantization.
+    pub diffq_steps: usize,
+    /// What moves the weights.
+    pub optimizer: OptimizerKind,
+    /// Rate of the weights in the float phase, after the warm-up.
+    pub learning_rate: f64,
+    /// Rate of the weights in the DiffQ phase; the float phase's where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diffq_learning_rate: Option<f64>,
+    /// Momentum of `sgd`, without dampening; 0 turns it off.
+    pub momentum: f64,
+    /// Whether the momentum of `sgd` is Nesterov's.
+    pub nesterov: bool,
+    /// Weight decay; the bits have none.
+    pub weight_decay: f64,
+    /// How the rate changes within each phase.
+    pub schedule: Schedule,
+    /// Steps at the start of each phase in which the rate rises from zero.
+    pub warmup_steps: usize,
+    /// Largest norm of all gradients together; 0 turns clipping off.
+    pub clip_norm: f64,
+    /// Tokens in one sequence of text.
+    pub context: usize,
+    /// Steps between evaluations on the validation records.
+    pub evaluate_every: usize,
+    /// Records in one step of an evaluation.
+    pub evaluation_batch_size: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+}
+
+impl Default for QuantizationConfig {
+    fn default() -> Self {
+        Self {
+            method: Method::Diffq,
+            noise: Noise::Gaussian,
+            parametrisation: Parametrisation::Bits,
+            group_size: GroupSetting::Weights(NonZeroU32::new(8).expect("8 is not 0")),
+            min_bits: 2.0,
+            max_bits: 15.0,
+            init_bits: 8.0,
+            min_tensor_size: 2621,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            penalty: 5.0,
+            bits_learning_rate: 1e-3,
+        }
+    }
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 128,
+            float_steps: 1000,
+            diffq_steps: 1000,
+            optimizer: OptimizerKind::Sgd,
+            learning_rate: 0.1,
+            diffq_learning_rate: None,
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 5e-4,
+            schedule: Schedule::Cosine,
+            warmup_steps: 0,
+            clip_norm: 0.0,
+            context: 128,
+            evaluate_every: 500,
+            evaluation_batch_size: 500,
+            checkpoint_every: 200,
+        }
+    }
+}
+
+impl DataSet {
+    /// Shape `[channels, height, width]` of an image and number of classes; `None` for text.
+    pub const fn images(self) -> Option<([usize; 3], usize)> {
+        match self {
+            Self::Glyphs | Self::Mnist => Some(([1, 28, 28], 10)),
+            Self::Cifar10 => Some(([3, 32, 32], 10)),
+            Self::Text => None,
+        }
+    }
+
+    /// Training images of the sets that are the same everywhere.
+    const fn training_images(self) -> Option<usize> {
+        match self {
+            Self::Mnist => Some(60_000),
+            Self::Cifar10 => Some(50_000),
+            Self::Glyphs | Self::Text => None,
+        }
+    }
+
+    /// The kinds of model that take this set's records.
+    pub(super) const fn models(self) -> &'static [&'static str] {
+        match self {
+            Self::Glyphs | Self::Mnist => &["mnist-cnn", "glyphs-cnn"],
+            Self::Cifar10 => &["resnet"],
+            Self::Text => &["lstm-lm", "transformer-lm"],
+        }
+    }
+}
+
+impl DataConfig {
+    const fn default_augment() -> Augment {
+        Augment::None
+    }
+
+    const fn default_validation() -> usize {
+        5000
+    }
+
+    pub(super) fn validate_together(&self) -> Result<(), SettingError> {
+        if self.set.images().is_none() && self.augment != Augment::None {
+            let found = format!("\"{}\"", self.augment);
+            return Err(SettingError::invalid(
+                "data.augment",
+                found,
+                "\"none\" for text",
+            ));
+        }
+        match self.set.training_images() {
+            Some(records) if self.validation >= records => Err(SettingError::invalid(
+                "data.validation",
+                self.validation,
+                format!(
+                    "fewer than the {records} training records of `{}`",
+                    self.set
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl QuantizationConfig {
+    pub(super) fn validate_together(&self) -> Result<(), SettingError> {
+        let Self {
+            min_bits,
+            init_bits,
+            max_bits,
+            ..
+        } = *self;
+        if min_bits >= max_bits {
+            let needed = format!("less than `quantization.max_bits`, {max_bits}");
+            return Err(SettingError::invalid(
+                "quantization.min_bits",
+                min_bits,
+                needed,
+            ));
+        }
+        // At an end the sigmoid is saturated: no finite logit starts there.
+        if init_bits <= min_bits || init_bits >= max_bits {
+            let needed = format!("a number between {min_bits} and {max_bits}, neither included");
+            return Err(SettingError::invalid(
+                "quantization.init_bits",
+                init_bits,
+                needed,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl TrainingConfig {
+    pub(super) fn validate_together(&self) -> Result<(), SettingError> {
+        let phases = [self.float_steps, self.diffq_steps];
+        if phases == [0, 0] {
+            let needed = "steps here or in `training.float_steps`";
+            return Err(SettingError::invalid("training.diffq_steps", 0, needed));
+        }
+        let shortest = phases.into_iter().filter(|&steps| steps > 0).min();
+        if shortest.is_some_and(|steps| self.warmup_steps >= steps) {
+            return Err(SettingError::invalid(
+                "training.warmup_steps",
+                self.warmup_steps,
+                "fewer steps than each phase has",
+            ));
+        }
+        if self.nesterov && self.momentum == 0.0 && self.optimizer == OptimizerKind::Sgd {
+            let needed = "false where `training.momentum` is 0";
+            return Err(SettingError::invalid("training.nesterov", true, needed));
+        }
+        Ok(())
+    }
+
+    /// The rate of the weights in the DiffQ phase.
+    pub fn diffq_learning_rate(&self) -> f64 {
+        self.diffq_learning_rate.unwrap_or(self.learning_rate)
+    }
+}
+
+/// The word `tensor`, as serde writes and reads it.
+mod tensor_word {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("tensor")
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "tensor" => Ok(()),
+            other => Err(D::Error::custom(format!(
+                "`{other}` where a number or `tensor` is needed"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Every key of a recipe with what it may hold.
+
+use toml::{Table, Value};
+
+use super::config::{Augment, DataSet, Method, Noise, OptimizerKind, Parametrisation, Schedule};
+use super::error::RecipeError;
+use crate::models::ModelConfig;
+use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
+
+/// The tables of a recipe.
+pub(super) const SECTIONS: [&str; 4] = ["data", "model", "quantization", "training"];
+
+/// Numbers of steps, records and elements: far above any use, and exact as floats.
+const MOST: i64 = 1 << 40;
+const STEPS: Kind = Kind::Count {
+    least: 0,
+    most: MOST,
+};
+const EVERY: Kind = Kind::Count {
+    least: 1,
+    most: MOST,
+};
+const BATCH: Kind = Kind::Count {
+    least: 1,
+    most: 65_536,
+};
+const BITS: Kind = Kind::Number {
+    least: ABOVE_ZERO,
+    most: 16.0,
+};
+const RATE: Kind = Kind::Number {
+    least: ABOVE_ZERO,
+    most: 1e6,
+};
+const WEIGHT: Kind = Kind::Number {
+    least: 0.0,
+    most: 1e12,
+};
+
+/// Every key of a recipe whose network is of this kind.
+pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
+    let data = [
+        ("augment", Kind::Choice(Augment::WORDS)),
+        ("validation", STEPS),
+    ];
+    let quantization = [
+        ("method", Kind::Choice(Method::WORDS)),
+        ("noise", Kind::Choice(Noise::WORDS)),
+        ("parametrisation", Kind::Choice(Parametrisation::WORDS)),
+        ("group_size", Kind::GroupSize),
+        ("min_bits", BITS),
+        ("max_bits", BITS),
+        ("init_bits", BITS),
+        ("min_tensor_size", STEPS),
+        ("include", Kind::Texts),
+        ("exclude", Kind::Texts),
+        ("penalty", WEIGHT),
+        ("bits_learning_rate", RATE),
+    ];
+    let training = [
+        ("batch_size", BATCH),
+        ("float_steps", STEPS),
+        ("diffq_steps", STEPS),
+        ("optimizer", Kind::Choice(OptimizerKind::WORDS)),
+        ("learning_rate", RATE),
+        ("diffq_learning_rate", RATE),
+        // At 1 the steps would never stop growing.
+        (
+            "momentum",
+            Kind::Number {
+                least: 0.0,
+                most: 0.9999,
+            },
+        ),
+        ("nesterov", Kind::Flag),
+        ("weight_decay", WEIGHT),
+        ("schedule", Kind::Choice(Schedule::WORDS)),
+        ("warmup_steps", STEPS),
+        ("clip_norm", WEIGHT),
+        ("context", BATCH),
+        ("evaluate_every", EVERY),
+        ("evaluation_batch_size", BATCH),
+        ("checkpoint_every", EVERY),
+    ];
+    let mut settings = vec![Setting::required("", "name", Kind::Text)];
+    settings.extend(Setting::optional(
+        "",
+        &[(
+            "seed",
+            Kind::Count {
+                least: 0,
+                most: i64::MAX,
+            },
+        )],
+    ));
+    settings.push(Setting::required(
+        "data",
+        "set",
+        Kind::Choice(DataSet::WORDS),
+    ));
+    settings.extend(Setting::optional("data", &data));
+    settings.extend(ModelConfig::settings(model_kind, "model"));
+    settings.extend(Setting::optional("quantization", &quantization));
+    settings.extend(Setting::optional("training", &training));
+    settings
+}
+
+/// The kind of network that a recipe names, if it names one.
+pub(super) fn model_kind(recipe: &Table) -> Option<&str> {
+    recipe.get("model")?.as_table()?.get("kind")?.as_str()
+}
+
+/// Checks every key of a recipe, and the network's settings against each other.
+pub(super) fn check(recipe: &Table) -> Result<(), RecipeError> {
+    // The network first: its kind decides which keys there are.
+    let empty = Table::new();
+    let model = section(recipe, "model")?.unwrap_or(&empty);
+    ModelConfig::from_table(model, "model")?;
+    let mut values: Vec<(String, &Value)> = Vec::new();
+    for (key, value) in recipe {
+        if SECTIONS.contains(&key.as_str()) {
+            let table = section(recipe, key)?.unwrap_or(&empty);
+            values.extend(
+                table
+                    .iter()
+                    .map(|(name, value)| (setting::dotted(key, name), value)),
+            );
+        } else {
+            values.push((key.clone(), value));
+        }
+    }
+    Ok(setting::check_all(values, &all(model_kind(recipe)))?)
+}
+
+fn section<'a>(recipe: &'a Table, name: &str) -> Result<Option<&'a Table>, SettingError> {
+    match recipe.get(name) {
+        None => Ok(None),
+        Some(Value::Table(table)) => Ok(Some(table)),
+        Some(other) => Err(SettingError::invalid(
+            name,
+            setting::shortened(other),
+            format!("a table, `[{name}]`"),
+        )),
+    }
+}

@@ -1,0 +1,141 @@
+//! One experiment as a file: the typed form of `recipes/*.toml`.
+//!
+//! A recipe says which data, which network, how it is quantized and how it is trained. [`resolve`] reads one by its name or
+//! its path and applies what the command line sets; [`Recipe::to_toml`] writes it with every default filled in, which is
+//! the record that a run keeps. Every key is checked, so that what is misspelt is an error and not a default.
+
+mod builtin;
+mod config;
+mod error;
+mod keys;
+mod overrides;
+#[cfg(test)]
+mod tests;
+
+pub use builtin::builtin_names;
+pub use config::{
+    Augment, DataConfig, DataSet, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
+    QuantizationConfig, Schedule, TrainingConfig,
+};
+pub use error::RecipeError;
+pub use overrides::{resolve, set};
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::models::{ModelConfig, ModelInput, SettingError};
+
+/// One experiment: data, network, quantization, training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the experiment is called; the run folder is named after it.
+    pub name: String,
+    /// Where all randomness starts: weights, order, augmentation, noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// What is learned from.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// How weights are made small.
+    #[serde(default)]
+    pub quantization: QuantizationConfig,
+    /// How the network learns.
+    #[serde(default)]
+    pub training: TrainingConfig,
+}
+
+impl Recipe {
+    /// The recipe that this TOML describes.
+    ///
+    /// ```
+    /// # use fewbit_zoo::recipe::Recipe;
+    /// let recipe = Recipe::parse("name = 'mine'\n[data]\nset = 'mnist'\n[model]\nkind = 'mnist-cnn'")?;
+    /// assert_eq!(recipe.training.batch_size, 128);
+    /// assert_eq!(Recipe::parse(&recipe.to_toml())?, recipe);
+    /// # Ok::<(), fewbit_zoo::recipe::RecipeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RecipeError`] naming the key, what was found and what is needed; an unknown key suggests the nearest known one.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        Self::from_table(toml::from_str(text)?)
+    }
+
+    /// As [`parse`](Self::parse), from a table already read.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn from_table(table: Table) -> Result<Self, RecipeError> {
+        keys::check(&table)?;
+        let recipe: Self = table.try_into()?;
+        recipe.validate_together()?;
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML, every default written out; parsing it gives an equal recipe.
+    ///
+    /// # Panics
+    /// If a whole number is above 2^63 − 1, which [`validate`](Self::validate) refuses.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe holds what TOML can hold")
+    }
+
+    /// Whether every setting is in its range and all agree.
+    ///
+    /// [`parse`](Self::parse) has done this already; it is for a recipe that a program has built or changed.
+    ///
+    /// # Errors
+    /// [`RecipeError`] for the first setting that is wrong.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        let table = Table::try_from(self).map_err(|error| {
+            SettingError::invalid("recipe", error, "whole numbers of at most 2^63 - 1")
+        })?;
+        keys::check(&table)?;
+        self.model.validate()?;
+        self.validate_together()
+    }
+
+    /// What no single key can say: that they fit each other.
+    fn validate_together(&self) -> Result<(), RecipeError> {
+        self.quantization.validate_together()?;
+        self.training.validate_together()?;
+        self.data.validate_together()?;
+        self.validate_model_against_data()
+    }
+
+    fn validate_model_against_data(&self) -> Result<(), RecipeError> {
+        let set = self.data.set;
+        match (self.model.input(), set.images()) {
+            (ModelInput::Images { shape, .. }, Some((needed, _))) if shape != needed => {}
+            (ModelInput::Images { classes, .. }, Some((_, needed))) if classes != needed => {
+                let needed = format!("{needed}, the classes of `{set}`");
+                return Err(SettingError::invalid("model.classes", classes, needed).into());
+            }
+            (
+                ModelInput::Bytes {
+                    longest: Some(most),
+                },
+                None,
+            ) if self.training.context > most => {
+                let needed = format!("at most `model.context`, {most}");
+                let found = self.training.context;
+                return Err(SettingError::invalid("training.context", found, needed).into());
+            }
+            (ModelInput::Images { .. }, Some(_)) | (ModelInput::Bytes { .. }, None) => {
+                return Ok(());
+            }
+            _ => {}
+        }
+        Err(SettingError::invalid(
+            "model.kind",
+            format!("\"{}\"", self.model.kind()),
+            format!(
+                "a model for the data set `{set}`: {}",
+                set.models().join(", ")
+            ),
+        )
+        .into())
+    }
+}

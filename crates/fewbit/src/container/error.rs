@@ -1,0 +1,313 @@
+//! What can be wrong with a file, or with what is asked of one.
+
+use std::io;
+use std::path::PathBuf;
+use std::str::Utf8Error;
+
+use crate::QuantizeError;
+use crate::atomic::AtomicWriteError;
+use crate::bitpack::BitpackError;
+
+/// Why bytes are no `.fewbit` file, or have no such tensor.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// There are no bytes at all.
+    #[error("the file is empty")]
+    Empty,
+    /// The bytes begin like some other file.
+    #[error("not a fewbit file: it begins with the bytes {found:02x?}")]
+    NotFewbit {
+        /// The first bytes, eight at most.
+        found: Vec<u8>,
+    },
+    /// The file was written by a later fewbit.
+    #[error("file has format version {found}, this reader knows up to {supported}: update fewbit")]
+    NewerVersion {
+        /// The file's version.
+        found: u16,
+        /// The newest that can be read.
+        supported: u16,
+    },
+    /// The bytes end too early.
+    #[error("the file is cut: {what} at byte {offset} needs {needed} bytes, {found} are left")]
+    Truncated {
+        /// What was being read.
+        what: String,
+        /// Where it begins.
+        offset: usize,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// The bytes are not those that were written.
+    #[error("the file is damaged: its check sum is {found:08x}, {expected:08x} was written")]
+    ChecksumMismatch {
+        /// The check sum in the file.
+        expected: u32,
+        /// The check sum of its bytes.
+        found: u32,
+    },
+    /// The file holds more than it describes.
+    #[error("{found} bytes follow the last tensor, before the check sum")]
+    TrailingBytes {
+        /// How many.
+        found: usize,
+    },
+    /// The file asks for more than its reader allows.
+    #[error("{what}: {found}, the limit is {limit}")]
+    OverLimit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much the file asks for.
+        found: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// There is no memory for what was asked.
+    #[error("no memory for the {elements} values of tensor `{name}`")]
+    OutOfMemory {
+        /// The tensor.
+        name: String,
+        /// Its number of values.
+        elements: usize,
+    },
+    /// A number is not in its one shortest form, or too large.
+    #[error("{what} at byte {offset} is not a number in its shortest form below 2^64")]
+    BadNumber {
+        /// What was being read.
+        what: String,
+        /// Where it begins.
+        offset: usize,
+    },
+    /// A text is not UTF-8.
+    #[error("{what} at byte {offset} is not UTF-8")]
+    NotText {
+        /// What was being read.
+        what: String,
+        /// Where it begins.
+        offset: usize,
+        /// Where the text goes wrong.
+        source: Utf8Error,
+    },
+    /// A tensor has no name.
+    #[error("tensor {index} of the table has an empty name")]
+    EmptyName {
+        /// Its place in the table, from 0.
+        index: usize,
+    },
+    /// An entry of the metadata has no key.
+    #[error("entry {index} of the metadata has an empty key")]
+    EmptyKey {
+        /// Its place, from 0.
+        index: usize,
+    },
+    /// A name claims to share more with the one before than that one has.
+    #[error("tensor {index} shares {shared} bytes with a name that has {previous}")]
+    SharedTooLong {
+        /// Its place in the table, from 0.
+        index: usize,
+        /// Bytes it claims to share.
+        shared: u64,
+        /// Bytes of the name before.
+        previous: usize,
+    },
+    /// Two tensors have one name.
+    #[error("two tensors are called `{name}`")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// Two entries of the metadata have one key.
+    #[error("two entries of the metadata are called `{key}`")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// A tensor is of no kind that this version has.
+    #[error("tensor `{name}` is of unknown kind {found}")]
+    UnknownKind {
+        /// The tensor.
+        name: String,
+        /// The kind's number.
+        found: u8,
+    },
+    /// A shape's elements cannot be counted.
+    #[error("tensor `{name}`: shape {shape:?} has more elements than can be counted")]
+    ShapeOverflow {
+        /// The tensor.
+        name: String,
+        /// Its dimensions.
+        shape: Vec<usize>,
+    },
+    /// A tensor's widths are no widths, or upside down.
+    #[error("tensor `{name}`: widths {minimum} to {maximum} are not an ascending part of 0..=16")]
+    BadWidths {
+        /// The tensor.
+        name: String,
+        /// The smallest, as stored.
+        minimum: u8,
+        /// The largest, as stored.
+        maximum: u8,
+    },
+    /// A group has a width beyond the tensor's largest.
+    #[error("tensor `{name}`: group {group} has width {found}, the table says at most {maximum}")]
+    WidthAboveMaximum {
+        /// The tensor.
+        name: String,
+        /// The group.
+        group: usize,
+        /// Its width.
+        found: u16,
+        /// The tensor's largest width.
+        maximum: u8,
+    },
+    /// The packed widths or codes of a tensor are not as they should be.
+    #[error("tensor `{name}`: its {what} are not well packed")]
+    BadPacking {
+        /// The tensor.
+        name: String,
+        /// `widths` or `codes`.
+        what: &'static str,
+        /// What is wrong.
+        source: BitpackError,
+    },
+    /// The parts of a tensor do not fit together.
+    #[error("tensor `{name}` is not a quantized tensor")]
+    BadTensor {
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        source: QuantizeError,
+    },
+    /// An alias stands for a tensor that is not before it in the table.
+    #[error("alias `{name}` stands for tensor {target}, which does not come before it")]
+    AliasTarget {
+        /// The alias.
+        name: String,
+        /// The place in the table that it names.
+        target: u64,
+    },
+    /// An alias stands for an alias.
+    #[error("alias `{name}` stands for `{target}`, itself an alias")]
+    AliasOfAlias {
+        /// The alias.
+        name: String,
+        /// What it stands for.
+        target: String,
+    },
+    /// A tensor was asked for that the file does not have.
+    #[error("the file has no tensor `{name}`")]
+    UnknownTensor {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// Codes were asked for of a tensor that has none.
+    #[error("tensor `{name}` is stored as floats, it has no codes")]
+    NotQuantized {
+        /// The tensor.
+        name: String,
+    },
+}
+
+/// Why a file could not be read. The message names the path; its `source()` says what was wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadFileError {
+    /// The operating system refused.
+    #[error("cannot read {path}", path = path.display())]
+    Io {
+        /// The path that was to be read.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A folder, or something without an end.
+    #[error("cannot read {path}: it is {found}, not a file", path = path.display())]
+    NotAFile {
+        /// The path that was to be read.
+        path: PathBuf,
+        /// What is there: `a folder` or `a device, pipe or socket`.
+        found: &'static str,
+    },
+    /// The file was read, but it is not one of ours, or no longer.
+    #[error("{path} is not a readable fewbit file", path = path.display())]
+    Format {
+        /// The path that was read.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+}
+
+/// Why something cannot be added to a file, or the file not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Names and keys have at least one byte.
+    #[error("{what} must not be empty")]
+    Empty {
+        /// `a tensor's name` or `a metadata key`.
+        what: &'static str,
+    },
+    /// Two tensors cannot have one name.
+    #[error("there already is a tensor `{name}`")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// Two entries of the metadata cannot have one key.
+    #[error("the metadata already has `{key}`")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// More than a reader accepts by default.
+    #[error("`{name}`: {what} {found}, the limit is {limit}")]
+    OverLimit {
+        /// The tensor or metadata key.
+        name: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        found: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// The values are not as many as the shape says.
+    #[error("tensor `{name}`: the values do not fit the shape")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// How many there are and must be.
+        source: QuantizeError,
+    },
+    /// An alias stands for a tensor that was added before it.
+    #[error("alias `{name}` stands for `{target}`, which was not added before it")]
+    UnknownTarget {
+        /// The alias.
+        name: String,
+        /// What it should stand for.
+        target: String,
+    },
+    /// An alias cannot stand for an alias.
+    #[error("alias `{name}` stands for `{target}`, itself an alias")]
+    AliasOfAlias {
+        /// The alias.
+        name: String,
+        /// What it should stand for.
+        target: String,
+    },
+    /// The codes cannot be packed.
+    #[error("tensor `{name}` cannot be packed")]
+    Packing {
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        source: BitpackError,
+    },
+    /// The bytes could not be brought to the disk.
+    #[error(transparent)]
+    File(#[from] AtomicWriteError),
+}

@@ -1,0 +1,245 @@
+//! The levels that weights are rounded to: `2^b` points from a minimum to a maximum.
+
+use crate::BitWidth;
+
+/// Why numbers cannot be quantized, or do not make up a quantized tensor.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// A weight is NaN or infinite.
+    #[error("weight {index} is {value}: only finite weights can be quantized")]
+    NonFinite {
+        /// Position of the first such weight in stored order.
+        index: usize,
+        /// What it was.
+        value: f32,
+    },
+    /// A range is not finite or upside down.
+    #[error("the range {minimum} to {maximum} is not a range of finite values in ascending order")]
+    BadRange {
+        /// The lower end.
+        minimum: f32,
+        /// The upper end.
+        maximum: f32,
+    },
+    /// The number of elements does not fit in memory's address space.
+    #[error("shape {shape:?} has more elements than can be counted")]
+    ShapeOverflow {
+        /// The shape, as stored.
+        shape: Vec<usize>,
+    },
+    /// As many values are needed as the shape has elements.
+    #[error("shape {shape:?} needs {expected} values, found {found}")]
+    ElementCount {
+        /// The shape, as stored.
+        shape: Vec<usize>,
+        /// The product of its dimensions.
+        expected: usize,
+        /// Values that were given.
+        found: usize,
+    },
+    /// As many widths are needed as there are groups.
+    #[error("{expected} groups need {expected} widths, found {found}")]
+    WidthCount {
+        /// Groups of the tensor.
+        expected: usize,
+        /// Widths that were given.
+        found: usize,
+    },
+    /// A code names a grid point that its group does not have.
+    #[error("code {code} at weight {index} does not fit in the {width} bits of its group")]
+    CodeTooLarge {
+        /// Position of the weight in stored order.
+        index: usize,
+        /// Its code.
+        code: u16,
+        /// The width of its group.
+        width: BitWidth,
+    },
+}
+
+/// The smallest and the largest value of a tensor: finite, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ValueRange {
+    minimum: f32,
+    maximum: f32,
+}
+
+impl ValueRange {
+    /// The range between two finite values.
+    ///
+    /// # Errors
+    /// [`QuantizeError::BadRange`] when an end is not finite or the minimum is above the maximum.
+    pub fn new(minimum: f32, maximum: f32) -> Result<Self, QuantizeError> {
+        if minimum.is_finite() && maximum.is_finite() && minimum <= maximum {
+            Ok(Self { minimum, maximum })
+        } else {
+            Err(QuantizeError::BadRange { minimum, maximum })
+        }
+    }
+
+    /// The smallest range that holds every weight; 0 to 0 for none.
+    ///
+    /// # Errors
+    /// [`QuantizeError::NonFinite`] with the index of the first NaN or infinity.
+    pub fn fit(weights: &[f32]) -> Result<Self, QuantizeError> {
+        let Some(&first) = weights.first() else {
+            return Ok(Self::default());
+        };
+        // Independent lanes let the compiler use vector instructions.
+        const LANES: usize = 8;
+        let (mut low, mut high, mut poison) = ([first; LANES], [first; LANES], [0.0f32; LANES]);
+        let mut see = |lane: usize, weight: f32| {
+            low[lane] = if weight < low[lane] { weight } else { low[lane] };
+            high[lane] = if weight > high[lane] { weight } else { high[lane] };
+            // NaN for NaN and infinities, zero else; NaN stays NaN, whatever is added.
+            poison[lane] += weight * 0.0;
+        };
+        let (chunks, tail) = weights.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (lane, &weight) in chunk.iter().enumerate() {
+                see(lane, weight);
+            }
+        }
+        for (lane, &weight) in tail.iter().enumerate() {
+            see(lane, weight);
+        }
+        if poison.iter().any(|lane| lane.is_nan())
+            && let Some(index) = weights.iter().position(|weight| !weight.is_finite())
+        {
+            let value = weights[index];
+            return Err(QuantizeError::NonFinite { index, value });
+        }
+        let minimum = low.into_iter().fold(first, f32::min);
+        let maximum = high.into_iter().fold(first, f32::max);
+        Ok(Self { minimum, maximum })
+    }
+
+    /// The smallest value.
+    pub const fn minimum(&self) -> f32 {
+        self.minimum
+    }
+
+    /// The largest value.
+    pub const fn maximum(&self) -> f32 {
+        self.maximum
+    }
+
+    /// `maximum - minimum`, in double precision, where it is finite for every range.
+    pub fn span(&self) -> f64 {
+        f64::from(self.maximum) - f64::from(self.minimum)
+    }
+}
+
+/// The `2^b` points that divide a range evenly, both ends included.
+///
+/// `Δ(b) = (maximum - minimum) / (2^b - 1)`; a weight's code is the number of its nearest point, and
+/// point `c` lies at `minimum + c·Δ` (Défossez et al. 2022, section 3.1). Where the paper is silent:
+/// ties go to the even code; a value outside the range gets the nearer end; a constant group has step
+/// 0 and code 0 and reads back exactly; at 0 bits the code is 0 and the value is 0.0, not the minimum,
+/// because the group is pruned. All arithmetic is in double precision, so that no finite range
+/// overflows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UniformGrid {
+    width: BitWidth,
+    /// The value of code 0, and of every code where there is but one value.
+    minimum: f32,
+    /// The value of the last code.
+    maximum: f32,
+    /// `levels - 1`, or 0 where every weight has code 0.
+    last_code: u16,
+    span: f64,
+    step: f64,
+}
+
+impl UniformGrid {
+    /// The grid of a width over a range.
+    pub fn new(range: ValueRange, width: BitWidth) -> Self {
+        let range = match width {
+            BitWidth::ZERO => ValueRange::default(),
+            _ => range,
+        };
+        let span = range.span();
+        let (last_code, step) = if span == 0.0 {
+            (0, 0.0)
+        } else {
+            let last_code = (width.levels() - 1) as u16;
+            (last_code, span / f64::from(last_code))
+        };
+        Self { width, minimum: range.minimum, maximum: range.maximum, last_code, span, step }
+    }
+
+    /// The grid of a width over the range of some weights.
+    ///
+    /// # Errors
+    /// [`QuantizeError::NonFinite`] with the index of the first NaN or infinity.
+    pub fn fit(weights: &[f32], width: BitWidth) -> Result<Self, QuantizeError> {
+        Ok(Self::new(ValueRange::fit(weights)?, width))
+    }
+
+    /// The distance between two points; 0 when constant or pruned. Double, as `f32` could overflow.
+    pub const fn step(&self) -> f64 {
+        self.step
+    }
+
+    /// The width whose grid this is.
+    pub const fn width(&self) -> BitWidth {
+        self.width
+    }
+
+    /// The code of the nearest point; 0 for NaN.
+    #[inline]
+    pub fn quantize(&self, weight: f32) -> u16 {
+        if self.last_code == 0 { 0 } else { self.nearest(weight) }
+    }
+
+    /// The value of a code: the minimum for 0, the maximum for the last code and above, exactly.
+    #[inline]
+    pub fn dequantize(&self, code: u16) -> f32 {
+        let value = (f64::from(self.minimum) + f64::from(code) * self.step) as f32;
+        // Rounding must not move the upper end, nor may a code beyond it pass it.
+        if code >= self.last_code { self.maximum } else { value }
+    }
+
+    /// Writes the code of each weight; the same as [`quantize`](Self::quantize) one by one.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    pub fn quantize_slice(&self, weights: &[f32], codes: &mut [u16]) {
+        assert_eq!(weights.len(), codes.len(), "one code per weight");
+        if self.last_code == 0 {
+            codes.fill(0);
+        } else {
+            for (code, &weight) in codes.iter_mut().zip(weights) {
+                *code = self.nearest(weight);
+            }
+        }
+    }
+
+    /// Writes the value of each code; the same as [`dequantize`](Self::dequantize) one by one.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    pub fn dequantize_slice(&self, codes: &[u16], weights: &mut [f32]) {
+        assert_eq!(weights.len(), codes.len(), "one code per weight");
+        for (weight, &code) in weights.iter_mut().zip(codes) {
+            *weight = self.dequantize(code);
+        }
+    }
+
+    /// The nearest code, where the span is not zero.
+    #[inline]
+    fn nearest(&self, weight: f32) -> u16 {
+        /// Adding 2^52 leaves no room for a fraction: the sum is rounded to a whole number, ties to
+        /// even, and its low bits are that number. `round_ties_even` would do the same through a
+        /// function call per weight where the CPU's baseline has no such instruction.
+        const WHOLE: f64 = (1u64 << 52) as f64;
+        let last_code = f64::from(self.last_code);
+        // Multiplied before it is divided, so that a weight half way between two points is a tie.
+        let position = (f64::from(weight) - f64::from(self.minimum)) * last_code / self.span;
+        // Written out, because it is also false for NaN.
+        let position = if position > 0.0 { position } else { 0.0 };
+        let position = if position < last_code { position } else { last_code };
+        (position + WHOLE).to_bits() as u16
+    }
+}

@@ -1,0 +1,43 @@
+//! Learned bit widths: grids, groups, sizes, codes and the .fewbit file, without a tensor library.
+//!
+//! Numbers go in, bytes come out. A weight tensor is cut in groups ([`GroupSize`], [`Grouping`]), each
+//! group has a whole number of bits ([`BitWidth`]), all groups of a tensor share one range
+//! ([`ValueRange`]), and every weight becomes the code of the nearest point of its group's grid
+//! ([`UniformGrid`]). Together that is a [`QuantizedTensor`]; many of them are one file
+//! ([`container`]), whose size is known before it is written ([`size`]).
+//!
+//! ```
+//! use fewbit::{BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizedTensor};
+//!
+//! let weights = [0.0, 0.25, 0.5, 1.0, -1.0, 0.1];
+//! let widths = [4, 2].map(|bits| BitWidth::new(bits).unwrap()).to_vec();
+//! let tensor = QuantizedTensor::quantize(&weights, &[2, 3], GroupSize::new(4).unwrap(), widths)?;
+//!
+//! let mut writer = ContainerWriter::new();
+//! writer.metadata("model", "toy")?.quantized("layer.weight", &tensor)?;
+//! let file = writer.to_bytes();
+//!
+//! let reader = ContainerReader::new(&file)?;
+//! assert_eq!(reader.values("layer.weight")?, tensor.dequantize());
+//! assert_eq!(reader.size().bytes(), file.len() as u64);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod atomic;
+pub mod bitpack;
+pub mod bits;
+pub mod container;
+pub mod grid;
+pub mod group;
+pub mod size;
+pub mod tensor;
+
+pub use bits::{BitWidth, BitsLaw, BitsLawError, BitsParametrisation};
+pub use container::{
+    ContainerReader, ContainerWriter, FileSize, Limits, ReadError, ReadFileError, TensorEntry, TensorKind,
+    WriteError, read_bytes, read_file,
+};
+pub use grid::{QuantizeError, UniformGrid, ValueRange};
+pub use group::{GroupSize, Grouping};
+pub use size::{ModelSize, nominal_size, soft_size};
+pub use tensor::QuantizedTensor;
