@@ -96,7 +96,7 @@ impl PseudoQuantNoise {
         let rounded = values(&plain).and_then(|weights| {
             let logits = values(&self.logits.base().detach())?;
             let tensor = self.site.quantize(weights, self.site.widths(&logits)?).ok()?;
-            Some(TensorData::new(self.site.dequantize(&tensor), base.dims::<D>()))
+            Some(TensorData::new(self.site.dequantize(&tensor), base.dims()))
         });
         match rounded {
             Some(data) => Tensor::from_data(data, &device),
@@ -107,7 +107,7 @@ impl PseudoQuantNoise {
 
 /// The numbers of a tensor as float32, in memory order.
 pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Option<Vec<f32>> {
-    tensor.to_data().convert::<f32>().into_vec().ok()
+    tensor.to_data().convert::<f32>().try_into_vec().ok()
 }
 
 /// Identifies the stored weight's place in the graph, where the backend can tell.

@@ -283,7 +283,7 @@ impl StoredModel {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
         let reader = ContainerReader::new(bytes)?;
         let mut stored = Self::default();
-        for (key, value) in reader.metadata_entries() {
+        for &(key, value) in reader.metadata_entries() {
             stored.metadata.insert(key.to_owned(), value.to_owned());
         }
         for entry in reader.tensors() {
@@ -384,7 +384,7 @@ impl ModuleMapper for Loader<'_> {
         let orientation = self.tracker.orientation(D);
         let values = orientation.swap_values(tensor.values(), tensor.shape());
         param.map(|old| {
-            let data = TensorData::new(values, old.dims::<D>());
+            let data = TensorData::new(values, old.dims());
             let needs_gradient = old.is_require_grad();
             let new = Tensor::from_data(data, &old.device());
             if needs_gradient { new.require_grad() } else { new }

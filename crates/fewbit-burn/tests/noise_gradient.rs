@@ -13,7 +13,7 @@ use fewbit_burn::{DiffQ, DiffQConfig, NoiseLaw, PseudoQuantNoise};
 
 /// A loss whose gradient differs from weight to weight.
 fn loss<const D: usize>(weight: Tensor<D>) -> Tensor<1> {
-    let n = weight.dims::<D>().iter().product::<usize>();
+    let n = weight.dims().iter().product::<usize>();
     let factors: Vec<f32> = (0..n).map(|i| ((i * 31 + 7) % 17) as f32 / 8.0 - 1.0).collect();
     let factors = Tensor::<1>::from_data(TensorData::new(factors, [n]), &weight.device());
     let flat: Tensor<1> = weight.reshape([n]);

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
-use crate::law::{Gaussian, Law, NoiseLaw, Uniform};
+use crate::law::{BLOCK, Gaussian, Law, NoiseLaw, Uniform};
 use crate::layout::{GroupLayout, Plan};
-use crate::tile::{CHUNK, GroupWalker, NoiseTile, TILE};
+use crate::tile::{CHUNK, GroupWalker, NoiseBlock, pieces};
 
 /// `weights[i] + steps[group(i)] * noise(i)`, in a new vector.
 ///
@@ -96,6 +96,9 @@ fn rows_per_chunk(columns: usize, group_size: usize) -> usize {
     if group_size * columns <= 4 * CHUNK { rows.next_multiple_of(group_size) } else { rows }
 }
 
+/// In place of a group size that is known when compiling.
+const ANY: usize = 0;
+
 /// One chunk: the weights from index `start` of the tensor on, and all the tensor's steps.
 struct AddNoise<'a, L> {
     law: L,
@@ -124,32 +127,36 @@ impl<L: Law> AddNoise<'_, L> {
     #[inline(always)]
     fn along_runs(self, group_size: usize) {
         match group_size {
-            1 => self.tile_by_tile(spread_even::<1>),
-            2 => self.tile_by_tile(spread_even::<2>),
-            4 => self.tile_by_tile(spread_even::<4>),
-            8 => self.tile_by_tile(spread_even::<8>),
-            16 => self.tile_by_tile(spread_even::<16>),
-            32 => self.tile_by_tile(spread_even::<32>),
-            _ => self.tile_by_tile(|steps, first, out| spread(steps, group_size, first, out)),
+            1 => self.block_by_block::<1>(1),
+            2 => self.block_by_block::<2>(2),
+            4 => self.block_by_block::<4>(4),
+            8 => self.block_by_block::<8>(8),
+            16 => self.block_by_block::<16>(16),
+            32 => self.block_by_block::<32>(32),
+            _ => self.block_by_block::<ANY>(group_size),
         }
     }
 
-    /// Adds noise with the steps that `spread` writes for a tile.
+    /// For groups of `SIZE`, or of `group_size` where `SIZE` is `ANY`.
     #[inline(always)]
-    fn tile_by_tile(self, spread: impl Fn(&[f32], usize, &mut [f32; TILE])) {
-        let mut noise = NoiseTile::new(self.law, self.key);
-        let mut steps = [0.0; TILE];
+    fn block_by_block<const SIZE: usize>(self, group_size: usize) {
+        let mut noise = NoiseBlock::new(self.law, self.key);
+        let mut steps = [0.0; BLOCK];
         let mut first = self.start;
-        for (weights, out) in self.weights.chunks(TILE).zip(self.out.chunks_mut(TILE)) {
-            spread(self.steps, first, &mut steps);
-            combine(weights, &steps, noise.fill(first, weights.len()), out);
+        for (weights, out) in self.weights.chunks(BLOCK).zip(self.out.chunks_mut(BLOCK)) {
+            if SIZE == ANY {
+                spread(self.steps, group_size, first, &mut steps);
+            } else {
+                spread_even::<SIZE>(self.steps, first, &mut steps);
+            }
+            noise.add(first, weights, &steps[..weights.len()], out);
             first += weights.len();
         }
     }
 
     #[inline(always)]
     fn along_bands(self, columns: usize, group_size: usize, bands: usize) {
-        let mut noise = NoiseTile::new(self.law, self.key);
+        let mut noise = NoiseBlock::new(self.law, self.key);
         // The steps of one band of rows, in the order of the columns: used for `group_size` rows.
         let mut steps = vec![0.0; columns];
         let mut band_of_steps = usize::MAX;
@@ -163,82 +170,74 @@ impl<L: Law> AddNoise<'_, L> {
                     *step = self.steps[group];
                 }
             }
-            let tiles = weights.chunks(TILE).zip(steps.chunks(TILE)).zip(out.chunks_mut(TILE));
-            let mut first = row * columns;
-            for ((weights, steps), out) in tiles {
-                combine(weights, steps, noise.fill(first, weights.len()), out);
-                first += weights.len();
+            let start = row * columns;
+            for (first, count) in pieces(start, columns) {
+                let here = first - start..first - start + count;
+                noise.add(first, &weights[here.clone()], &steps[here.clone()], &mut out[here]);
             }
         }
     }
 
     #[inline(always)]
     fn along_crossing(self, rows: usize, columns: usize, group_size: usize) {
-        let mut noise = NoiseTile::new(self.law, self.key);
-        let mut steps = [0.0; TILE];
+        let mut noise = NoiseBlock::new(self.law, self.key);
+        let mut steps = [0.0; BLOCK];
         let first_row = self.start / columns;
         let by_row = self.weights.chunks(columns).zip(self.out.chunks_mut(columns));
         for (row, (weights, out)) in (first_row..).zip(by_row) {
             let mut walker = GroupWalker::new(row, rows, group_size);
-            let mut first = row * columns;
-            for (weights, out) in weights.chunks(TILE).zip(out.chunks_mut(TILE)) {
-                for step in &mut steps[..weights.len()] {
+            let start = row * columns;
+            for (first, count) in pieces(start, columns) {
+                for step in &mut steps[..count] {
                     *step = self.steps[walker.group];
                     walker.advance();
                 }
-                combine(weights, &steps, noise.fill(first, weights.len()), out);
-                first += weights.len();
+                let here = first - start..first - start + count;
+                noise.add(first, &weights[here.clone()], &steps[..count], &mut out[here]);
             }
         }
     }
 }
 
-/// `out = weights + steps * noise`, elementwise over at most a tile.
-#[inline(always)]
-fn combine(weights: &[f32], steps: &[f32], noise: &[f32], out: &mut [MaybeUninit<f32>]) {
-    for (((out, weight), step), noise) in out.iter_mut().zip(weights).zip(steps).zip(noise) {
-        out.write(weight + step * noise);
-    }
-}
-
-/// Writes the step of each weight of the tile from weight `first` on, given the step of each group.
+/// Writes the step of each weight of the block from weight `first` on, given the step of each group.
 ///
 /// Past the last group `out` keeps what it held.
 #[inline(always)]
-fn spread(steps: &[f32], group_size: usize, first: usize, out: &mut [f32; TILE]) {
+fn spread(steps: &[f32], group_size: usize, first: usize, out: &mut [f32; BLOCK]) {
     let mut begin = 0;
-    let mut end = (group_size - first % group_size).min(TILE);
+    let mut end = (group_size - first % group_size).min(BLOCK);
     for step in &steps[first / group_size..] {
         out[begin..end].fill(*step);
         begin = end;
-        end = end.saturating_add(group_size).min(TILE);
+        end = end.saturating_add(group_size).min(BLOCK);
         if begin == end {
             break;
         }
     }
 }
 
-/// [`spread`] for groups of `SIZE`, a power of two up to a tile.
+/// [`spread`] for groups of `SIZE`, a power of two up to a block.
 ///
 /// Every step is doubled, then every one of those: a vector unit interleaves two registers faster
 /// than it stores many short runs.
 #[inline(always)]
-fn spread_even<const SIZE: usize>(steps: &[f32], first: usize, out: &mut [f32; TILE]) {
+fn spread_even<const SIZE: usize>(steps: &[f32], first: usize, out: &mut [f32; BLOCK]) {
     let steps = &steps[first / SIZE..];
-    let mut even = [0.0; TILE];
-    let mut odd = [0.0; TILE];
-    let count = steps.len().min(TILE / SIZE);
-    even[..count].copy_from_slice(&steps[..count]);
+    let count = steps.len().min(BLOCK / SIZE);
     let levels = SIZE.trailing_zeros();
+    let mut spare = [0.0; BLOCK];
+    let begin = if levels.is_multiple_of(2) { &mut *out } else { &mut spare };
+    for (begin, step) in begin.iter_mut().zip(&steps[..count]) {
+        *begin = *step;
+    }
     for level in 0..levels {
-        let count = (TILE / SIZE) << level;
-        if level % 2 == 0 {
-            double_each(&even[..count], &mut odd[..2 * count]);
+        let count = (BLOCK / SIZE) << level;
+        if (levels - level).is_multiple_of(2) {
+            double_each(&out[..count], &mut spare[..2 * count]);
         } else {
-            double_each(&odd[..count], &mut even[..2 * count]);
+            double_each(&spare[..count], &mut out[..2 * count]);
         }
     }
-    *out = if levels % 2 == 0 { even } else { odd };
 }
 
 #[inline(always)]

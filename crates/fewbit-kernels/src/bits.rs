@@ -1,8 +1,9 @@
 //! From a logit to a number of bits and to a step: the two parametrisations and their slopes.
 
+use std::f32::consts::LN_2;
 use std::fmt;
 
-use crate::math;
+use crate::math::{self, Sigmoid};
 
 /// Most bits a law may allow, as of a stored width.
 pub const MAX_BITS: f32 = 16.0;
@@ -110,16 +111,16 @@ fn ln_step(bits: f64) -> f64 {
     -(bits.max(f64::from(MIN_BITS_OF_NOISE)).exp2() - 1.0).ln()
 }
 
-/// What both parametrisations answer for one logit. `l` is the logit, `t` its sigmoid.
+/// What both parametrisations answer, given `t = sigmoid(l)` and its slope.
 pub(crate) trait Curve: Copy + Send + Sync {
     /// `b(l)`.
-    fn bits(self, logit: f32) -> f32;
+    fn bits(self, sigmoid: Sigmoid) -> f32;
     /// `db/dl`.
-    fn bits_slope(self, logit: f32) -> f32;
+    fn bits_slope(self, sigmoid: Sigmoid) -> f32;
     /// `u(b(l))`, the step as a fraction of the range.
-    fn step(self, logit: f32) -> f32;
+    fn step(self, sigmoid: Sigmoid) -> f32;
     /// `du/dl`.
-    fn step_slope(self, logit: f32) -> f32;
+    fn step_slope(self, sigmoid: Sigmoid) -> f32;
 }
 
 /// [`Parametrisation::Bits`].
@@ -131,30 +132,29 @@ pub(crate) struct OverBits {
 
 impl Curve for OverBits {
     #[inline(always)]
-    fn bits(self, logit: f32) -> f32 {
-        self.min + self.span * math::sigmoid(logit).0
+    fn bits(self, sigmoid: Sigmoid) -> f32 {
+        self.min + self.span * sigmoid.t
     }
 
     #[inline(always)]
-    fn bits_slope(self, logit: f32) -> f32 {
-        self.span * math::sigmoid(logit).1
+    fn bits_slope(self, sigmoid: Sigmoid) -> f32 {
+        self.span * sigmoid.slope
     }
 
     #[inline(always)]
-    fn step(self, logit: f32) -> f32 {
-        let bits = self.bits(logit);
+    fn step(self, sigmoid: Sigmoid) -> f32 {
+        let bits = self.bits(sigmoid);
         let bits = if bits < MIN_BITS_OF_NOISE { MIN_BITS_OF_NOISE } else { bits };
         1.0 / (math::exp2(bits) - 1.0)
     }
 
     /// `u'(b) = -ln2 2^b / (2^b - 1)^2 = -ln2 u (1 + u)`.
     #[inline(always)]
-    fn step_slope(self, logit: f32) -> f32 {
-        let (t, slope) = math::sigmoid(logit);
-        let bits = self.min + self.span * t;
-        let moves = if bits < MIN_BITS_OF_NOISE { 0.0 } else { self.span * slope };
-        let u = self.step(logit);
-        -std::f32::consts::LN_2 * u * (1.0 + u) * moves
+    fn step_slope(self, sigmoid: Sigmoid) -> f32 {
+        let is_flat = self.bits(sigmoid) < MIN_BITS_OF_NOISE;
+        let bits_slope = if is_flat { 0.0 } else { self.bits_slope(sigmoid) };
+        let u = self.step(sigmoid);
+        -LN_2 * u * (1.0 + u) * bits_slope
     }
 }
 
@@ -167,24 +167,23 @@ pub(crate) struct OverNoise {
 
 impl Curve for OverNoise {
     #[inline(always)]
-    fn bits(self, logit: f32) -> f32 {
-        math::log2(1.0 + 1.0 / self.step(logit))
+    fn bits(self, sigmoid: Sigmoid) -> f32 {
+        math::log2(1.0 + 1.0 / self.step(sigmoid))
     }
 
     /// `db/du du/dl = -1 / (ln2 u (1 + u)) du/dl`.
     #[inline(always)]
-    fn bits_slope(self, logit: f32) -> f32 {
-        let u = self.step(logit);
-        self.span * math::sigmoid(logit).1 / (std::f32::consts::LN_2 * (1.0 + u))
+    fn bits_slope(self, sigmoid: Sigmoid) -> f32 {
+        self.span * sigmoid.slope / (LN_2 * (1.0 + self.step(sigmoid)))
     }
 
     #[inline(always)]
-    fn step(self, logit: f32) -> f32 {
-        math::exp(self.ln_coarsest - self.span * math::sigmoid(logit).0)
+    fn step(self, sigmoid: Sigmoid) -> f32 {
+        math::exp(self.ln_coarsest - self.span * sigmoid.t)
     }
 
     #[inline(always)]
-    fn step_slope(self, logit: f32) -> f32 {
-        -self.span * math::sigmoid(logit).1 * self.step(logit)
+    fn step_slope(self, sigmoid: Sigmoid) -> f32 {
+        -self.span * sigmoid.slope * self.step(sigmoid)
     }
 }

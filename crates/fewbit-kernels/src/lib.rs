@@ -26,8 +26,11 @@
 //! let mut logit_gradient = vec![0.0; logits.len()];
 //! fewbit_kernels::logit_gradient(&sums, &logits, &bits_law, width, &mut logit_gradient);
 //!
-//! // The size penalty: bits of all codes.
-//! assert!((fewbit_kernels::code_bits(&logits, &bits_law, layout, 100) - 800.0).abs() < 1e-3);
+//! // The size penalty: the bits of all codes in MiB, and its gradient, here weighed with 5.
+//! let scale = 5.0 / (1 << 23) as f32;
+//! let mut penalty_gradient = vec![0.0; logits.len()];
+//! let bits = fewbit_kernels::code_bits(&logits, &bits_law, layout, 100, scale, &mut penalty_gradient);
+//! assert!((bits - 800.0).abs() < 1e-3);
 //! assert!((noisy[0] - weights[0]).abs() < 3.0 * steps[0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -56,5 +59,5 @@ pub use gradient::{noise_gradient, write_noise_gradient};
 pub use key::NoiseKey;
 pub use law::NoiseLaw;
 pub use layout::GroupLayout;
-pub use logits::{bits, bits_derivative, code_bits, code_bits_gradient, logit_gradient, step_fractions, steps};
+pub use logits::{bits, bits_derivative, code_bits, logit_gradient, step_fractions, steps};
 pub use range::{NonFinite, minimum_maximum};

@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use crate::bits::{BitsLaw, Curve, Parametrisation};
 use crate::dispatch::{InstructionSet, Kernel};
+use crate::law::BLOCK;
 use crate::layout::GroupLayout;
-use crate::tile::{CHUNK, TILE, sum_of_run};
+use crate::math::{Sigmoid, sigmoid};
+use crate::tile::{CHUNK, sum_of_run};
 
 /// Writes the bits `b(l)` of each logit.
 ///
@@ -22,7 +24,7 @@ pub fn bits(logits: &[f32], law: &BitsLaw, out: &mut [f32]) {
 /// # Panics
 /// When `out` has not the length of `logits`.
 pub fn bits_derivative(logits: &[f32], law: &BitsLaw, out: &mut [f32]) {
-    evaluate(InstructionSet::detect(), law, BitsSlope { scale: 1.0 }, logits, logits, out);
+    evaluate(InstructionSet::detect(), law, BitsSlope, logits, logits, out);
 }
 
 /// Writes the step of each group as a fraction of the range: `u = 1 / (2^b - 1)`.
@@ -57,57 +59,61 @@ pub fn logit_gradient(sums: &[f32], logits: &[f32], law: &BitsLaw, width: f32, o
 
 /// The bits of all codes, `sum over groups of length * b(l)`, of `weights` weights.
 ///
-/// # Panics
-/// When `logits` has not one entry per group.
-pub fn code_bits(logits: &[f32], law: &BitsLaw, layout: GroupLayout, weights: usize) -> f64 {
-    let groups = layout.group_count(weights);
-    assert_eq!(logits.len(), groups, "{weights} weights make {groups} groups");
-    let Some(&last) = logits.last() else { return 0.0 };
-    let set = InstructionSet::detect();
-    let sum = match law.parametrisation() {
-        Parametrisation::Bits => sum_of_bits(set, law.over_bits(), logits),
-        Parametrisation::Noise => sum_of_bits(set, law.over_noise(), logits),
-    };
-    let mut last_bits = [0.0];
-    bits(&[last], law, &mut last_bits);
-    // All groups but the last are of the same length.
-    let last_length = layout.group_length(groups - 1, weights);
-    let length = if groups > 1 { layout.group_size().get() } else { last_length };
-    length as f64 * sum - (length - last_length) as f64 * f64::from(last_bits[0])
-}
-
-/// Writes `scale * length * db/dl` of each group: the gradient of [`code_bits`], scaled.
+/// Writes `scale * length * db/dl` of each group to `gradient`: the gradient of `scale` times the
+/// result. Bits are added in `f32` over 256 groups, these sums in `f64`.
 ///
 /// # Panics
-/// When `logits` has not one entry per group, or `out` not the length of `logits`.
-pub fn code_bits_gradient(
+/// When `logits` or `gradient` has not one entry per group.
+///
+/// Défossez et al. 2022: the part `g Σ b` of the size `M(b)`, which alone has a gradient.
+pub fn code_bits(
     logits: &[f32],
     law: &BitsLaw,
     layout: GroupLayout,
     weights: usize,
     scale: f32,
-    out: &mut [f32],
-) {
-    let groups = layout.group_count(weights);
-    assert_eq!(logits.len(), groups, "{weights} weights make {groups} groups");
-    let Some(last) = groups.checked_sub(1) else { return };
-    let scale_of = |group| BitsSlope { scale: scale * layout.group_length(group, weights) as f32 };
-    let set = InstructionSet::detect();
-    evaluate(set, law, scale_of(0), &logits[..last], &logits[..last], &mut out[..last]);
-    evaluate(set, law, scale_of(last), &logits[last..], &logits[last..], &mut out[last..]);
+    gradient: &mut [f32],
+) -> f64 {
+    code_bits_on(InstructionSet::detect(), logits, law, layout, weights, scale, gradient)
 }
 
-/// A number from one logit, and one more number that belongs to it.
+pub(crate) fn code_bits_on(
+    set: InstructionSet,
+    logits: &[f32],
+    law: &BitsLaw,
+    layout: GroupLayout,
+    weights: usize,
+    scale: f32,
+    gradient: &mut [f32],
+) -> f64 {
+    let groups = layout.group_count(weights);
+    assert_eq!(logits.len(), groups, "{weights} weights make {groups} groups");
+    assert_eq!(gradient.len(), groups, "as many places as logits");
+    let Some(last) = groups.checked_sub(1) else { return 0.0 };
+    // All groups but the last are of the same length.
+    let (logits, last_logit) = logits.split_at(last);
+    let (gradient, last_gradient) = gradient.split_at_mut(last);
+    let of = |logits, length, gradient| {
+        let scale = scale * length as f32;
+        let sum = match law.parametrisation() {
+            Parametrisation::Bits => sum_bits(set, law.over_bits(), logits, scale, gradient),
+            Parametrisation::Noise => sum_bits(set, law.over_noise(), logits, scale, gradient),
+        };
+        length as f64 * sum
+    };
+    of(logits, layout.group_length(0, weights), gradient)
+        + of(last_logit, layout.group_length(last, weights), last_gradient)
+}
+
+/// A number from the sigmoid of a logit, and one more number that belongs to it.
 pub(crate) trait Formula: Copy + Send + Sync {
-    fn at<C: Curve>(self, curve: C, logit: f32, other: f32) -> f32;
+    fn at<C: Curve>(self, curve: C, sigmoid: Sigmoid, other: f32) -> f32;
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct Bits;
 #[derive(Clone, Copy)]
-pub(crate) struct BitsSlope {
-    pub(crate) scale: f32,
-}
+pub(crate) struct BitsSlope;
 #[derive(Clone, Copy)]
 pub(crate) struct Steps {
     pub(crate) width: f32,
@@ -119,29 +125,29 @@ pub(crate) struct LogitGradient {
 
 impl Formula for Bits {
     #[inline(always)]
-    fn at<C: Curve>(self, curve: C, logit: f32, _: f32) -> f32 {
-        curve.bits(logit)
+    fn at<C: Curve>(self, curve: C, sigmoid: Sigmoid, _: f32) -> f32 {
+        curve.bits(sigmoid)
     }
 }
 
 impl Formula for BitsSlope {
     #[inline(always)]
-    fn at<C: Curve>(self, curve: C, logit: f32, _: f32) -> f32 {
-        self.scale * curve.bits_slope(logit)
+    fn at<C: Curve>(self, curve: C, sigmoid: Sigmoid, _: f32) -> f32 {
+        curve.bits_slope(sigmoid)
     }
 }
 
 impl Formula for Steps {
     #[inline(always)]
-    fn at<C: Curve>(self, curve: C, logit: f32, _: f32) -> f32 {
-        self.width * curve.step(logit)
+    fn at<C: Curve>(self, curve: C, sigmoid: Sigmoid, _: f32) -> f32 {
+        self.width * curve.step(sigmoid)
     }
 }
 
 impl Formula for LogitGradient {
     #[inline(always)]
-    fn at<C: Curve>(self, curve: C, logit: f32, sum: f32) -> f32 {
-        sum * self.width * curve.step_slope(logit)
+    fn at<C: Curve>(self, curve: C, sigmoid: Sigmoid, sum: f32) -> f32 {
+        sum * self.width * curve.step_slope(sigmoid)
     }
 }
 
@@ -190,37 +196,67 @@ impl<C: Curve, F: Formula> Kernel for Evaluate<'_, C, F> {
 
     #[inline(always)]
     fn run(self) {
-        for ((out, &logit), &other) in self.out.iter_mut().zip(self.logits).zip(self.others) {
-            *out = self.formula.at(self.curve, logit, other);
+        let mut sigmoids = Sigmoids::new();
+        let blocks = self.logits.chunks(BLOCK).zip(self.others.chunks(BLOCK)).zip(self.out.chunks_mut(BLOCK));
+        for ((logits, others), out) in blocks {
+            for ((out, sigmoid), other) in out.iter_mut().zip(sigmoids.of(logits)).zip(others) {
+                *out = self.formula.at(self.curve, sigmoid, *other);
+            }
         }
     }
 }
 
-/// The sum of the bits: tiles in `f32`, their sums in `f64`, chunk after chunk.
-pub(crate) fn sum_of_bits<C: Curve>(set: InstructionSet, curve: C, logits: &[f32]) -> f64 {
-    if logits.len() <= CHUNK {
-        return set.run(SumOfBits { curve, logits });
+/// The sigmoids of a block of logits: two short loops keep a processor busier than one long one.
+struct Sigmoids {
+    t: [f32; BLOCK],
+    slope: [f32; BLOCK],
+}
+
+impl Sigmoids {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { t: [0.0; BLOCK], slope: [0.0; BLOCK] }
     }
+
+    #[inline(always)]
+    fn of(&mut self, logits: &[f32]) -> impl Iterator<Item = Sigmoid> {
+        for ((t, slope), logit) in self.t.iter_mut().zip(&mut self.slope).zip(logits) {
+            Sigmoid { t: *t, slope: *slope } = sigmoid(*logit);
+        }
+        self.t.iter().zip(&self.slope).map(|(&t, &slope)| Sigmoid { t, slope })
+    }
+}
+
+/// The sum of the bits; writes `scale * db/dl`.
+fn sum_bits<C: Curve>(set: InstructionSet, curve: C, logits: &[f32], scale: f32, gradient: &mut [f32]) -> f64 {
+    if logits.len() <= CHUNK {
+        return set.run(SumBits { curve, logits, scale, gradient });
+    }
+    let chunks = logits.par_chunks(CHUNK).zip(gradient.par_chunks_mut(CHUNK));
     let sums: Vec<f64> =
-        logits.par_chunks(CHUNK).map(|logits| set.run(SumOfBits { curve, logits })).collect();
+        chunks.map(|(logits, gradient)| set.run(SumBits { curve, logits, scale, gradient })).collect();
     sums.iter().sum()
 }
 
-struct SumOfBits<'a, C> {
+struct SumBits<'a, C> {
     curve: C,
     logits: &'a [f32],
+    scale: f32,
+    gradient: &'a mut [f32],
 }
 
-impl<C: Curve> Kernel for SumOfBits<'_, C> {
+impl<C: Curve> Kernel for SumBits<'_, C> {
     type Output = f64;
 
     #[inline(always)]
     fn run(self) -> f64 {
-        let mut bits = [0.0; TILE];
+        let mut sigmoids = Sigmoids::new();
+        let mut bits = [0.0; BLOCK];
         let mut sum = 0.0;
-        for logits in self.logits.chunks(TILE) {
-            for (bits, &logit) in bits.iter_mut().zip(logits) {
-                *bits = self.curve.bits(logit);
+        for (logits, gradient) in self.logits.chunks(BLOCK).zip(self.gradient.chunks_mut(BLOCK)) {
+            for ((bits, gradient), sigmoid) in bits.iter_mut().zip(gradient).zip(sigmoids.of(logits)) {
+                *bits = self.curve.bits(sigmoid);
+                *gradient = self.scale * self.curve.bits_slope(sigmoid);
             }
             sum += f64::from(sum_of_run(&bits[..logits.len()]));
         }

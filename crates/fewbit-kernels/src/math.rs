@@ -56,19 +56,28 @@ pub(crate) fn exp(x: f32) -> f32 {
     exp2(x * LOG2_E)
 }
 
-/// The logistic function `t = 1 / (1 + e^-l)` and its derivative `t (1 - t)`; NaN gives NaN.
+/// The logistic function of a logit and its derivative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sigmoid {
+    /// `t = 1 / (1 + e^-l)`.
+    pub(crate) t: f32,
+    /// `dt/dl = t (1 - t)`.
+    pub(crate) slope: f32,
+}
+
+/// The sigmoid of any finite logit; NaN gives NaN.
 ///
-/// Beyond ±80 the derivative stays at its value there, about 1e-35, in place of going below what
-/// `f32` holds.
+/// Beyond ±80 the slope stays at its value there, about 1e-35, in place of going below what `f32`
+/// holds.
 #[inline(always)]
-pub(crate) fn sigmoid(logit: f32) -> (f32, f32) {
+pub(crate) fn sigmoid(logit: f32) -> Sigmoid {
     let distance = logit.abs();
     // Written so that NaN passes: `f32::min` would hide it.
     let distance = if distance > 80.0 { 80.0 } else { distance };
     let small = exp(-distance);
     let upper = 1.0 / (1.0 + small);
     let lower = small * upper;
-    (if logit < 0.0 { lower } else { upper }, upper * lower)
+    Sigmoid { t: if logit < 0.0 { lower } else { upper }, slope: upper * lower }
 }
 
 #[cfg(test)]
@@ -106,10 +115,10 @@ mod tests {
     #[test]
     fn the_sigmoid_is_finite_everywhere_and_keeps_nan() {
         for logit in [0.0, -0.0, 1.0, -1.0, 79.0, -81.0, 1e30, -1e30, f32::MAX, f32::MIN] {
-            let (t, slope) = sigmoid(logit);
+            let Sigmoid { t, slope } = sigmoid(logit);
             assert!((0.0..=1.0).contains(&t) && (0.0..=0.25).contains(&slope), "sigmoid of {logit}");
         }
-        assert!(sigmoid(f32::NAN).0.is_nan() && sigmoid(f32::NAN).1.is_nan());
-        assert!(worst(-10.0, 10.0, |x| sigmoid(x).0, |x| 1.0 / (1.0 + (-x).exp())) < 2e-6);
+        assert!(sigmoid(f32::NAN).t.is_nan() && sigmoid(f32::NAN).slope.is_nan());
+        assert!(worst(-10.0, 10.0, |x| sigmoid(x).t, |x| 1.0 / (1.0 + (-x).exp())) < 2e-6);
     }
 }

@@ -4,21 +4,17 @@
 
 use crate::gradient::{COLUMNS_PER_STRIP, LARGEST_SMALL_GROUP, ROWS_PER_PIECE};
 use crate::key::NoiseKey;
-use crate::law::{BLOCK, Gaussian, Law, NoiseLaw, PAIRS, Uniform};
+use crate::law::{BLOCK, Gaussian, NoiseLaw, Uniform, noise_at};
 use crate::layout::{GroupLayout, Plan};
 use crate::range::NonFinite;
-use crate::tile::{CHUNK, LANES, TILE};
+use crate::tile::{CHUNK, LANES};
 
 /// The noise of the weight at `index`, in steps of the grid.
 pub fn noise(key: NoiseKey, law: NoiseLaw, index: u64) -> f32 {
-    let (block, place) = (index / BLOCK as u64, index as usize % BLOCK);
-    let pair = block * PAIRS as u64 + (place % PAIRS) as u64;
-    let words = key.words(pair >> 32);
-    let (first, second) = match law {
-        NoiseLaw::Gaussian => Gaussian.pair(pair as u32, words),
-        NoiseLaw::Uniform => Uniform.pair(pair as u32, words),
-    };
-    if place < PAIRS { first } else { second }
+    match law {
+        NoiseLaw::Gaussian => noise_at(Gaussian, key, index),
+        NoiseLaw::Uniform => noise_at(Uniform, key, index),
+    }
 }
 
 /// Twin of [`minimum_maximum`](crate::minimum_maximum).
@@ -79,16 +75,16 @@ fn sum_by_adjacent_pairs(group: &[f32], size: usize) -> f32 {
     sum_by_adjacent_pairs(left, size / 2) + sum_by_adjacent_pairs(right, size / 2)
 }
 
-/// Per group: the parts that lie in one tile each, added up per chunk, and these added up.
+/// Per group: the parts that lie in one block each, added up per chunk, and these added up.
 fn sums_of_runs(products: &[f32], group_size: usize) -> Vec<f32> {
     let sum_of_group = |group: usize| {
         let end = ((group + 1) * group_size).min(products.len());
         let mut place = group * group_size;
         let (mut total, mut chunk_total) = (0.0f64, 0.0f64);
         while place < end {
-            let tile_end = ((place / TILE + 1) * TILE).min(end);
-            chunk_total += f64::from(sum_by_lanes(&products[place..tile_end]));
-            place = tile_end;
+            let block_end = ((place / BLOCK + 1) * BLOCK).min(end);
+            chunk_total += f64::from(sum_by_lanes(&products[place..block_end]));
+            place = block_end;
             if place % CHUNK == 0 || place == end {
                 total += std::mem::take(&mut chunk_total);
             }

@@ -1,45 +1,170 @@
-//! How the work is cut, and the noise of one small stretch of weights.
+//! How the work is cut, and the noise of one block of weights.
 //!
 //! Slices are cut at fixed places, whatever the number of threads, so that sums are added in the
-//! same order everywhere. A chunk is one piece of work for one thread; a tile is what stays in the
+//! same order everywhere. A chunk is one piece of work for one thread; a block is what stays in the
 //! nearest cache while its noise is made and used.
 
-use crate::key::NoiseKey;
-use crate::law::{BLOCK, Law, fill_blocks};
+use std::mem::MaybeUninit;
 
-/// Weights of one piece of work: a few tens of microseconds.
+use rayon::prelude::*;
+
+use crate::key::NoiseKey;
+use crate::law::{BLOCK, Law, PAIRS, first_pair, write_words};
+
+/// Weights of one piece of work: a few tens of microseconds, a whole number of blocks.
 pub(crate) const CHUNK: usize = 1 << 16;
-/// Weights whose noise is made at once: 1 KiB.
-pub(crate) const TILE: usize = 256;
 /// Partial sums that a run is added in: one widest register.
 pub(crate) const LANES: usize = 16;
 
-/// The noise of at most a tile of weights that lie side by side.
-pub(crate) struct NoiseTile<L> {
+/// Gives each part of `length` of a slice, with its number, to `work`.
+///
+/// On this thread where there are few `weights`: waking others takes longer than a chunk.
+pub(crate) fn for_each_part<T: Send>(
+    weights: usize,
+    slice: &mut [T],
+    length: usize,
+    work: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
+    if weights <= CHUNK {
+        slice.chunks_mut(length).enumerate().for_each(|(place, part)| work(place, part));
+    } else {
+        slice.par_chunks_mut(length).enumerate().for_each(|(place, part)| work(place, part));
+    }
+}
+
+/// Makes the noise of one block of weights after the other, and uses it.
+pub(crate) struct NoiseBlock<L> {
     law: L,
     key: NoiseKey,
-    // A stretch that starts inside a block needs parts of one block more.
-    noise: [f32; TILE + BLOCK],
+    first: [u32; PAIRS],
+    second: [u32; PAIRS],
+    prepared: [f32; PAIRS],
+    /// Finished noise of the block `kept`, where a stretch of weights is not a whole block.
+    noise: [f32; BLOCK],
+    kept: Option<u64>,
 }
 
-impl<L: Law> NoiseTile<L> {
+impl<L: Law> NoiseBlock<L> {
     #[inline(always)]
     pub(crate) fn new(law: L, key: NoiseKey) -> Self {
-        Self { law, key, noise: [0.0; TILE + BLOCK] }
+        let (words, prepared, noise) = ([0; PAIRS], [0.0; PAIRS], [0.0; BLOCK]);
+        Self { law, key, first: words, second: words, prepared, noise, kept: None }
     }
 
-    /// The noise of the weights `first..first + count`, by memory index.
+    /// Writes `weights + steps * noise` to `out`, for the weights from index `first` on.
+    ///
+    /// They lie in one block, here and below.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, first: usize, count: usize) -> &[f32] {
-        let skipped = first % BLOCK;
-        let end = skipped + count;
-        let blocks = &mut self.noise[..end.next_multiple_of(BLOCK)];
-        fill_blocks(self.law, self.key, (first / BLOCK) as u64, blocks);
-        &self.noise[skipped..end]
+    pub(crate) fn add(&mut self, first: usize, weights: &[f32], steps: &[f32], out: &mut [MaybeUninit<f32>]) {
+        if let (Ok(weights), Ok(steps), Ok(out)) = (weights.try_into(), steps.try_into(), (&mut *out).try_into()) {
+            self.prepare((first / BLOCK) as u64);
+            add_block(self.law, (&self.first, &self.second, &self.prepared), weights, steps, out);
+        } else {
+            let noise = self.noise(first, weights.len());
+            for (((out, weight), step), noise) in out.iter_mut().zip(weights).zip(steps).zip(noise) {
+                out.write(weight + step * noise);
+            }
+        }
+    }
+
+    /// Writes `gradient * noise` to `products`, for the weights from index `first` on.
+    #[inline(always)]
+    pub(crate) fn multiply(&mut self, first: usize, gradient: &[f32], products: &mut [f32; BLOCK]) {
+        if let Ok(gradient) = gradient.try_into() {
+            self.prepare((first / BLOCK) as u64);
+            multiply_block(self.law, (&self.first, &self.second, &self.prepared), gradient, products);
+        } else {
+            let noise = self.noise(first, gradient.len());
+            for ((product, gradient), noise) in products.iter_mut().zip(gradient).zip(noise) {
+                *product = gradient * noise;
+            }
+        }
+    }
+
+    /// The noise of some weights of a block; made once while the same block is asked for.
+    #[inline(always)]
+    fn noise(&mut self, first: usize, count: usize) -> &[f32] {
+        let block = (first / BLOCK) as u64;
+        if self.kept != Some(block) {
+            self.prepare(block);
+            noise_block(self.law, (&self.first, &self.second, &self.prepared), &mut self.noise);
+            self.kept = Some(block);
+        }
+        &self.noise[first % BLOCK..][..count]
+    }
+
+    /// The words of a block, and what can be made of them beforehand.
+    #[inline(always)]
+    fn prepare(&mut self, block: u64) {
+        write_words(first_pair(self.key, block), &mut self.first, &mut self.second);
+        if L::IS_PREPARED {
+            prepare_block(self.law, &self.first, &mut self.prepared);
+        }
     }
 }
 
-/// The sum of at most a tile of numbers: sixteen partial sums, then those by halves.
+/// The words of a block's pairs, and what is prepared.
+type Pairs<'a> = (&'a [u32; PAIRS], &'a [u32; PAIRS], &'a [f32; PAIRS]);
+
+// One function each, with arrays for arguments: so the compiler knows the length and that what is
+// written is nobody else's, and needs no check before it may use vectors.
+
+#[inline(always)]
+fn prepare_block<L: Law>(law: L, first: &[u32; PAIRS], prepared: &mut [f32; PAIRS]) {
+    for lane in 0..PAIRS {
+        prepared[lane] = law.prepare(first[lane]);
+    }
+}
+
+#[inline(always)]
+fn add_block<L: Law>(
+    law: L,
+    (first, second, prepared): Pairs<'_>,
+    weights: &[f32; BLOCK],
+    steps: &[f32; BLOCK],
+    out: &mut [MaybeUninit<f32>; BLOCK],
+) {
+    for lane in 0..PAIRS {
+        let (left, right) = law.finish((first[lane], second[lane]), prepared[lane]);
+        out[lane].write(weights[lane] + steps[lane] * left);
+        out[PAIRS + lane].write(weights[PAIRS + lane] + steps[PAIRS + lane] * right);
+    }
+}
+
+#[inline(always)]
+fn multiply_block<L: Law>(
+    law: L,
+    (first, second, prepared): Pairs<'_>,
+    gradient: &[f32; BLOCK],
+    products: &mut [f32; BLOCK],
+) {
+    for lane in 0..PAIRS {
+        let (left, right) = law.finish((first[lane], second[lane]), prepared[lane]);
+        products[lane] = gradient[lane] * left;
+        products[PAIRS + lane] = gradient[PAIRS + lane] * right;
+    }
+}
+
+#[inline(always)]
+fn noise_block<L: Law>(law: L, (first, second, prepared): Pairs<'_>, noise: &mut [f32; BLOCK]) {
+    for lane in 0..PAIRS {
+        (noise[lane], noise[PAIRS + lane]) = law.finish((first[lane], second[lane]), prepared[lane]);
+    }
+}
+
+/// The pieces of `first..first + count` that lie in one block each: their starts and lengths.
+#[inline(always)]
+pub(crate) fn pieces(first: usize, count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut begin = first;
+    std::iter::from_fn(move || {
+        let end = (begin + 1).next_multiple_of(BLOCK).min(first + count);
+        let piece = (begin, end - begin);
+        begin = end;
+        (piece.1 > 0).then_some(piece)
+    })
+}
+
+/// The sum of at most a block of numbers: sixteen partial sums, then those by halves.
 #[inline(always)]
 pub(crate) fn sum_of_run(run: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];

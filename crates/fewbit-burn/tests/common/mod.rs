@@ -95,8 +95,8 @@ impl Task for StripesTask {
         let offset = if split == Split::Test { 200_000 } else { 100_000 };
         let numbers = records.map(|r| r as u64 + offset);
         let (images, labels) = Self::batch(numbers, device);
-        let predicted: Vec<i64> = model.forward(images).argmax(1).into_data().convert::<i64>().into_vec().unwrap();
-        let labels: Vec<i64> = labels.into_data().convert::<i64>().into_vec().unwrap();
+        let predicted: Vec<i64> = model.forward(images).argmax(1).into_data().convert::<i64>().try_into_vec().unwrap();
+        let labels: Vec<i64> = labels.into_data().convert::<i64>().try_into_vec().unwrap();
         let score = |(p, l)| Score { value: f64::from(u8::from(p == l)), weight: 1.0 };
         predicted.into_iter().zip(labels).map(score).collect()
     }
@@ -133,5 +133,5 @@ pub fn short_config() -> TrainConfig {
 
 /// The numbers of a tensor.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().into_vec().unwrap()
+    tensor.into_data().convert::<f32>().try_into_vec().unwrap()
 }

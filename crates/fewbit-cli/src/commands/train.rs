@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
 use fewbit_zoo::Experiment;
-use fewbit_zoo::recipe::Recipe;
+use fewbit_zoo::recipe::{self, Recipe};
 
 use super::{device, use_threads};
 use crate::Verdict;
@@ -79,7 +79,7 @@ fn recipe(args: &TrainArgs) -> Result<Recipe, Failure> {
     if let Some(seed) = args.seed {
         overrides.push(("seed".to_owned(), seed.to_string()));
     }
-    Ok(Recipe::resolve(&args.recipe, &overrides)?)
+    Ok(recipe::resolve(&args.recipe, &overrides)?)
 }
 
 fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {

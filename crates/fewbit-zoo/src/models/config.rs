@@ -62,13 +62,7 @@ pub enum ModelError {
 
 impl ModelConfig {
     /// The kinds that exist, as they are written.
-    pub const KINDS: [&str; 5] = [
-        "mnist-cnn",
-        "glyphs-cnn",
-        "resnet",
-        "lstm-lm",
-        "transformer-lm",
-    ];
+    pub const KINDS: [&str; 5] = ["mnist-cnn", "glyphs-cnn", "resnet", "lstm-lm", "transformer-lm"];
 
     /// The kind, as it is written.
     pub fn kind(&self) -> &'static str {
@@ -90,9 +84,9 @@ impl ModelConfig {
             Self::GlyphsCnn(config) => images([1, 28, 28], config.classes),
             Self::ResNet(config) => images([3, 32, 32], config.classes),
             Self::LstmLm(_) => ModelInput::Bytes { longest: None },
-            Self::TransformerLm(config) => ModelInput::Bytes {
-                longest: config.positions.then_some(config.context),
-            },
+            Self::TransformerLm(config) => {
+                ModelInput::Bytes { longest: config.positions.then_some(config.context) }
+            }
         }
     }
 
@@ -153,40 +147,13 @@ impl ModelConfig {
 
     /// The keys of `section` for a network of this kind; of an unknown kind, `kind` alone.
     pub(crate) fn settings(kind: Option<&str>, section: &str) -> Vec<Setting> {
-        const CLASSES: (&str, Kind) = (
-            "classes",
-            Kind::Count {
-                least: 2,
-                most: 65_536,
-            },
-        );
-        const WIDTH: Kind = Kind::Count {
-            least: 1,
-            most: 65_536,
-        };
-        const CHANNELS: Kind = Kind::Counts {
-            len: 3,
-            least: 1,
-            most: 4096,
-        };
-        const LAYERS: Kind = Kind::Count {
-            least: 1,
-            most: 256,
-        };
+        const CLASSES: (&str, Kind) = ("classes", Kind::Count { least: 2, most: 65_536 });
+        const WIDTH: Kind = Kind::Count { least: 1, most: 65_536 };
+        const CHANNELS: Kind = Kind::Counts { len: 3, least: 1, most: 4096 };
+        const LAYERS: Kind = Kind::Count { least: 1, most: 256 };
         let names: &[(&str, Kind)] = match kind {
-            Some("mnist-cnn" | "glyphs-cnn") => {
-                &[("channels", CHANNELS), ("hidden", WIDTH), CLASSES]
-            }
-            Some("resnet") => &[
-                (
-                    "depth",
-                    Kind::Count {
-                        least: 8,
-                        most: 1202,
-                    },
-                ),
-                CLASSES,
-            ],
+            Some("mnist-cnn" | "glyphs-cnn") => &[("channels", CHANNELS), ("hidden", WIDTH), CLASSES],
+            Some("resnet") => &[("depth", Kind::Count { least: 8, most: 1202 }), CLASSES],
             Some("lstm-lm") => &[("embedding", WIDTH), ("hidden", WIDTH), ("layers", LAYERS)],
             Some("transformer-lm") => &[
                 ("dim", WIDTH),
@@ -196,21 +163,11 @@ impl ModelConfig {
                 ("context", WIDTH),
                 ("activation", Kind::Choice(&["gelu", "relu"])),
                 // Burn needs less than 1; nobody needs more than this.
-                (
-                    "dropout",
-                    Kind::Number {
-                        least: 0.0,
-                        most: 0.9,
-                    },
-                ),
+                ("dropout", Kind::Number { least: 0.0, most: 0.9 }),
             ],
             _ => &[],
         };
-        let mut settings = vec![Setting::required(
-            section,
-            "kind",
-            Kind::Choice(&Self::KINDS),
-        )];
+        let mut settings = vec![Setting::required(section, "kind", Kind::Choice(&Self::KINDS))];
         settings.extend(Setting::optional(section, names));
         settings
     }
@@ -265,10 +222,7 @@ fn check(table: &Table, section: &str) -> Result<(), SettingError> {
     // The kind first: it decides which other keys there are.
     let kind = table.get_key_value("kind").into_iter();
     let values = kind.chain(table.iter().filter(|(name, _)| *name != "kind"));
-    setting::check_all(
-        values.map(|(name, value)| (setting::dotted(section, name), value)),
-        &settings,
-    )
+    setting::check_all(values.map(|(name, value)| (setting::dotted(section, name), value)), &settings)
 }
 
 /// Values of a layer `[outputs, inputs]` with one bias per output.
@@ -301,10 +255,7 @@ mod tests {
             assert_eq!(config.kind(), kind);
             config.validate().unwrap();
             let json = config.to_json();
-            assert!(
-                json.starts_with(&format!(r#"{{"kind":"{kind}","#)),
-                "{json}"
-            );
+            assert!(json.starts_with(&format!(r#"{{"kind":"{kind}","#)), "{json}");
             assert_eq!(ModelConfig::from_json(&json).unwrap(), config);
             assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), config);
         }
@@ -327,35 +278,14 @@ mod tests {
             ("{}", "key `kind` is missing"),
             (r#"{"kind": 3}"#, "`kind` is 3"),
             (r#"{"kind": "resnett"}"#, "did you mean `resnet`?"),
-            (
-                r#"{"kind": "mamba"}"#,
-                "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm",
-            ),
+            (r#"{"kind": "mamba"}"#, "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm"),
             (r#"{"kind": "resnet", "dept": 20}"#, "did you mean `depth`?"),
-            (
-                r#"{"kind": "resnet", "depth": 21}"#,
-                "a multiple of 6, plus 2",
-            ),
-            (
-                r#"{"kind": "resnet", "depth": 1e9}"#,
-                "a whole number from 8",
-            ),
-            (
-                r#"{"kind": "transformer-lm", "heads": 3}"#,
-                "a divisor of `dim`, 128",
-            ),
-            (
-                r#"{"kind": "transformer-lm", "dropout": 1}"#,
-                "a number from 0 to 0.9",
-            ),
-            (
-                r#"{"kind": "lstm-lm", "hidden": 65536}"#,
-                "at most 268435456",
-            ),
-            (
-                r#"{"kind": "lstm-lm", "hidden": 99999999999999999999}"#,
-                "`hidden` is",
-            ),
+            (r#"{"kind": "resnet", "depth": 21}"#, "a multiple of 6, plus 2"),
+            (r#"{"kind": "resnet", "depth": 1e9}"#, "a whole number from 8"),
+            (r#"{"kind": "transformer-lm", "heads": 3}"#, "a divisor of `dim`, 128"),
+            (r#"{"kind": "transformer-lm", "dropout": 1}"#, "a number from 0 to 0.9"),
+            (r#"{"kind": "lstm-lm", "hidden": 65536}"#, "at most 268435456"),
+            (r#"{"kind": "lstm-lm", "hidden": 99999999999999999999}"#, "`hidden` is"),
         ] {
             let error = ModelConfig::from_json(json).unwrap_err();
             assert!(error.to_string().contains(part), "{json}: {error}");
@@ -366,11 +296,6 @@ mod tests {
     #[test]
     fn the_largest_description_is_refused_before_it_is_built() {
         let json = r#"{"kind": "transformer-lm", "dim": 65536, "layers": 256, "context": 65536}"#;
-        assert!(
-            ModelConfig::from_json(json)
-                .unwrap_err()
-                .to_string()
-                .contains("at most 268435456")
-        );
+        assert!(ModelConfig::from_json(json).unwrap_err().to_string().contains("at most 268435456"));
     }
 }

@@ -27,11 +27,7 @@ pub struct GlyphsCnnConfig {
 
 impl Default for GlyphsCnnConfig {
     fn default() -> Self {
-        Self {
-            channels: [16, 32, 32],
-            hidden: 64,
-            classes: 10,
-        }
+        Self { channels: [16, 32, 32], hidden: 64, classes: 10 }
     }
 }
 
@@ -130,15 +126,8 @@ mod tests {
 
     #[test]
     fn a_step_down_the_gradient_lowers_the_loss() {
-        let config = GlyphsCnnConfig {
-            channels: [2, 3, 4],
-            hidden: 8,
-            classes: 10,
-        };
-        assert_eq!(
-            config.init(&Device::default()).num_params() as u64,
-            config.values()
-        );
+        let config = GlyphsCnnConfig { channels: [2, 3, 4], hidden: 8, classes: 10 };
+        assert_eq!(config.init(&Device::default()).num_params() as u64, config.values());
         learning::classifier_learns_one_batch(|device| config.init(device), [1, 28, 28]);
     }
 }

@@ -22,11 +22,7 @@ pub struct LstmLmConfig {
 
 impl Default for LstmLmConfig {
     fn default() -> Self {
-        Self {
-            embedding: 64,
-            hidden: 256,
-            layers: 1,
-        }
+        Self { embedding: 64, hidden: 256, layers: 1 }
     }
 }
 
@@ -45,11 +41,7 @@ impl LstmLmConfig {
     /// A network with fresh random weights.
     pub fn init(&self, device: &Device) -> LstmLm {
         let layer = |layer| {
-            let inputs = if layer == 0 {
-                self.embedding
-            } else {
-                self.hidden
-            };
+            let inputs = if layer == 0 { self.embedding } else { self.hidden };
             LstmConfig::new(inputs, self.hidden, true).init(device)
         };
         LstmLm {
@@ -61,9 +53,8 @@ impl LstmLmConfig {
 
     pub(super) fn values(&self) -> u64 {
         // Four gates, each with one bias for the input and one for the state.
-        let layer = |inputs| {
-            4 * (linear_values(inputs, self.hidden) + linear_values(self.hidden, self.hidden))
-        };
+        let layer =
+            |inputs| 4 * (linear_values(inputs, self.hidden) + linear_values(self.hidden, self.hidden));
         (BYTES * self.embedding) as u64
             + layer(self.embedding)
             + (self.layers as u64).saturating_sub(1) * layer(self.hidden)
@@ -75,10 +66,7 @@ impl LstmLm {
     /// Tokens `[N, T]` in `0..256` to logits `[N, T, 256]`; the state before the first token is zero.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let embedded = self.emb.forward(tokens);
-        let states = self
-            .lstm
-            .iter()
-            .fold(embedded, |x, layer| layer.forward(x, None).0);
+        let states = self.lstm.iter().fold(embedded, |x, layer| layer.forward(x, None).0);
         self.head.forward(states)
     }
 }
@@ -97,32 +85,20 @@ mod tests {
     /// 256·3 + 4·(3·5 + 5 + 5·5 + 5) + 4·(2·(5·5 + 5)) + 5·256 + 256 = 768 + 200 + 240 + 1,536.
     #[test]
     fn two_small_layers_have_the_values_worked_out_by_hand() {
-        let config = LstmLmConfig {
-            embedding: 3,
-            hidden: 5,
-            layers: 2,
-        };
+        let config = LstmLmConfig { embedding: 3, hidden: 5, layers: 2 };
         assert_eq!(config.values(), 2744);
         assert_eq!(config.init(&Device::default()).num_params(), 2744);
     }
 
     #[test]
     fn a_later_byte_does_not_change_an_earlier_logit() {
-        let config = LstmLmConfig {
-            embedding: 4,
-            hidden: 8,
-            layers: 2,
-        };
+        let config = LstmLmConfig { embedding: 4, hidden: 8, layers: 2 };
         learning::is_causal(|device| config.init(device));
     }
 
     #[test]
     fn a_step_down_the_gradient_lowers_the_loss() {
-        let config = LstmLmConfig {
-            embedding: 8,
-            hidden: 16,
-            layers: 2,
-        };
+        let config = LstmLmConfig { embedding: 8, hidden: 16, layers: 2 };
         learning::language_model_learns_one_batch(|device| config.init(device));
     }
 }

@@ -27,11 +27,7 @@ pub struct MnistCnnConfig {
 
 impl Default for MnistCnnConfig {
     fn default() -> Self {
-        Self {
-            channels: [8, 16, 24],
-            hidden: 32,
-            classes: 10,
-        }
+        Self { channels: [8, 16, 24], hidden: 32, classes: 10 }
     }
 }
 
@@ -124,22 +120,14 @@ mod tests {
 
     #[test]
     fn values_agree_with_burn_for_other_sizes() {
-        let config = MnistCnnConfig {
-            channels: [2, 3, 4],
-            hidden: 5,
-            classes: 7,
-        };
+        let config = MnistCnnConfig { channels: [2, 3, 4], hidden: 5, classes: 7 };
         let model = config.init(&Device::default());
         assert_eq!(model.num_params() as u64, config.values());
     }
 
     #[test]
     fn a_step_down_the_gradient_lowers_the_loss() {
-        let config = MnistCnnConfig {
-            channels: [2, 3, 4],
-            hidden: 8,
-            classes: 10,
-        };
+        let config = MnistCnnConfig { channels: [2, 3, 4], hidden: 8, classes: 10 };
         learning::classifier_learns_one_batch(|device| config.init(device), [1, 28, 28]);
     }
 }

@@ -27,10 +27,7 @@ pub struct ResNetConfig {
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self {
-            depth: 20,
-            classes: 10,
-        }
+        Self { depth: 20, classes: 10 }
     }
 }
 
@@ -77,8 +74,7 @@ impl ResNetConfig {
         let stage = |stage: usize| {
             let inputs = CHANNELS[stage.saturating_sub(1)];
             let first = ResNetBlock::new(inputs, CHANNELS[stage], device);
-            let rest = (1..self.blocks())
-                .map(|_| ResNetBlock::new(CHANNELS[stage], CHANNELS[stage], device));
+            let rest = (1..self.blocks()).map(|_| ResNetBlock::new(CHANNELS[stage], CHANNELS[stage], device));
             std::iter::once(first).chain(rest).collect()
         };
         ResNet {
@@ -155,12 +151,7 @@ impl ResNetBlock {
         let [batch, inputs, height, width] = input.dims();
         let [outputs, ..] = self.conv1.weight.dims();
         let zeros = Tensor::zeros(
-            [
-                batch,
-                (outputs - inputs) / 2,
-                height.div_ceil(2),
-                width.div_ceil(2),
-            ],
+            [batch, (outputs - inputs) / 2, height.div_ceil(2), width.div_ceil(2)],
             &input.device(),
         );
         let kept = input.slice(burn::tensor::s![.., .., ..;2, ..;2]);
@@ -174,10 +165,7 @@ fn conv(inputs: usize, outputs: usize, stride: usize, device: &Device) -> Conv2d
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
         .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal {
-            gain: std::f64::consts::SQRT_2,
-            fan_out_only: false,
-        })
+        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
         .init(device)
 }
 
@@ -213,21 +201,13 @@ mod tests {
         let out = block.shortcut(image.reshape([1, 16, 4, 4]));
         assert_eq!(out.dims(), [1, 32, 2, 2]);
         let out: Vec<f32> = out.into_data().try_to_vec().unwrap();
-        let expected = [
-            vec![0.0; 32],
-            [0.0, 2.0, 8.0, 10.0].repeat(16),
-            vec![0.0; 32],
-        ]
-        .concat();
+        let expected = [vec![0.0; 32], [0.0, 2.0, 8.0, 10.0].repeat(16), vec![0.0; 32]].concat();
         assert_eq!(out, expected);
     }
 
     #[test]
     fn a_step_down_the_gradient_lowers_the_loss() {
-        let config = ResNetConfig {
-            depth: 8,
-            classes: 10,
-        };
+        let config = ResNetConfig { depth: 8, classes: 10 };
         learning::classifier_learns_one_batch(|device| config.init(device), [3, 32, 32]);
     }
 }

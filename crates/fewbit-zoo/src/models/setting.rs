@@ -43,17 +43,8 @@ pub enum SettingError {
 
 impl SettingError {
     /// An [`InvalidValue`](Self::InvalidValue) without a suggestion.
-    pub(crate) fn invalid(
-        key: impl Into<String>,
-        found: impl ToString,
-        needed: impl Into<String>,
-    ) -> Self {
-        Self::InvalidValue {
-            key: key.into(),
-            found: found.to_string(),
-            needed: needed.into(),
-            nearest: None,
-        }
+    pub(crate) fn invalid(key: impl Into<String>, found: impl ToString, needed: impl Into<String>) -> Self {
+        Self::InvalidValue { key: key.into(), found: found.to_string(), needed: needed.into(), nearest: None }
     }
 }
 
@@ -111,27 +102,22 @@ impl Kind {
     }
 
     fn accepts(self, value: &Value) -> bool {
-        let whole = |value: &Value, least, most| {
-            value
-                .as_integer()
-                .is_some_and(|n| (least..=most).contains(&n))
-        };
+        let whole =
+            |value: &Value, least, most| value.as_integer().is_some_and(|n| (least..=most).contains(&n));
         match self {
             Self::Text => value.as_str().is_some_and(|text| !text.is_empty()),
             Self::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::Count { least, most } => whole(value, least, most),
-            Self::Counts { len, least, most } => value.as_array().is_some_and(|list| {
-                list.len() == len && list.iter().all(|item| whole(item, least, most))
-            }),
+            Self::Counts { len, least, most } => value
+                .as_array()
+                .is_some_and(|list| list.len() == len && list.iter().all(|item| whole(item, least, most))),
             // `contains` is false for NaN.
             Self::Number { least, most } => value
                 .as_float()
                 .or(value.as_integer().map(|n| n as f64))
                 .is_some_and(|n| (least..=most).contains(&n)),
             Self::Flag => value.is_bool(),
-            Self::Texts => value
-                .as_array()
-                .is_some_and(|list| list.iter().all(Value::is_str)),
+            Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_str)),
             Self::GroupSize => value.as_str() == Some("tensor") || whole(value, 1, u32::MAX.into()),
         }
     }
@@ -166,33 +152,18 @@ pub(crate) struct Setting {
 impl Setting {
     /// The settings of `section` (empty: the top), each with a default, from pairs of name and kind.
     pub(crate) fn optional(section: &str, names: &[(&str, Kind)]) -> Vec<Self> {
-        names
-            .iter()
-            .map(|&(name, kind)| Self {
-                key: dotted(section, name),
-                kind,
-                required: false,
-            })
-            .collect()
+        names.iter().map(|&(name, kind)| Self { key: dotted(section, name), kind, required: false }).collect()
     }
 
     /// One setting without a default.
     pub(crate) fn required(section: &str, name: &str, kind: Kind) -> Self {
-        Self {
-            key: dotted(section, name),
-            kind,
-            required: true,
-        }
+        Self { key: dotted(section, name), kind, required: true }
     }
 }
 
 /// `section.name`, or the name alone at the top.
 pub(crate) fn dotted(section: &str, name: &str) -> String {
-    if section.is_empty() {
-        name.into()
-    } else {
-        format!("{section}.{name}")
-    }
+    if section.is_empty() { name.into() } else { format!("{section}.{name}") }
 }
 
 /// Checks every value against the setting of its key, and that no required key is left out.
@@ -208,14 +179,10 @@ pub(crate) fn check_all<'a>(
         find(&key, settings)?.kind.check(&key, value)?;
         seen.push(key);
     }
-    match settings
-        .iter()
-        .find(|setting| setting.required && !seen.contains(&setting.key))
-    {
-        Some(missing) => Err(SettingError::MissingKey {
-            key: missing.key.clone(),
-            needed: missing.kind.needed(),
-        }),
+    match settings.iter().find(|setting| setting.required && !seen.contains(&setting.key)) {
+        Some(missing) => {
+            Err(SettingError::MissingKey { key: missing.key.clone(), needed: missing.kind.needed() })
+        }
         None => Ok(()),
     }
 }
@@ -231,13 +198,9 @@ pub(crate) fn find<'a>(key: &str, settings: &'a [Setting]) -> Result<&'a Setting
     let section = |key: &str| key.rsplit_once('.').map(|(head, _)| head.to_owned());
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let keys = || settings.iter().map(|setting| setting.key.as_str());
-    let misplaced = keys()
-        .find(|known| last(known) == last(key))
-        .map(str::to_owned);
-    let mut known: Vec<String> = keys()
-        .filter(|known| section(known) == section(key))
-        .map(str::to_owned)
-        .collect();
+    let misplaced = keys().find(|known| last(known) == last(key)).map(str::to_owned);
+    let mut known: Vec<String> =
+        keys().filter(|known| section(known) == section(key)).map(str::to_owned).collect();
     if known.is_empty() {
         known = keys().map(str::to_owned).collect();
     }
@@ -308,20 +271,14 @@ mod tests {
 
     #[test]
     fn a_far_word_is_not_suggested() {
-        assert_eq!(
-            nearest("resnett", ["resnet", "lstm-lm"]),
-            Some("resnet".into())
-        );
+        assert_eq!(nearest("resnett", ["resnet", "lstm-lm"]), Some("resnet".into()));
         assert_eq!(nearest("banana", ["resnet", "lstm-lm"]), None);
         assert_eq!(nearest(&"x".repeat(1 << 20), ["resnet"]), None);
     }
 
     #[test]
     fn numbers_that_are_not_finite_are_refused() {
-        let kind = Kind::Number {
-            least: 0.0,
-            most: f64::MAX,
-        };
+        let kind = Kind::Number { least: 0.0, most: f64::MAX };
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
             assert!(!kind.accepts(&Value::Float(bad)), "{bad}");
         }
@@ -332,10 +289,6 @@ mod tests {
     fn a_key_without_its_section_suggests_the_full_key() {
         let settings = Setting::optional("training", &[("batch_size", Kind::Flag)]);
         let error = find("batch_size", &settings).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("did you mean `training.batch_size`?")
-        );
+        assert!(error.to_string().contains("did you mean `training.batch_size`?"));
     }
 }

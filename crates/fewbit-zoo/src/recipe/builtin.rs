@@ -29,7 +29,6 @@ pub(super) fn table(name: &str) -> Option<Table> {
 impl Recipe {
     /// The recipe of this name that comes with fewbit, if there is one.
     pub fn builtin(name: &str) -> Option<Self> {
-        table(name)
-            .map(|table| Self::from_table(table).expect("recipes that come with fewbit are valid"))
+        table(name).map(|table| Self::from_table(table).expect("recipes that come with fewbit are valid"))
     }
 }

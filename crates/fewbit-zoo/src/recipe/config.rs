@@ -283,20 +283,13 @@ impl DataConfig {
     pub(super) fn validate_together(&self) -> Result<(), SettingError> {
         if self.set.images().is_none() && self.augment != Augment::None {
             let found = format!("\"{}\"", self.augment);
-            return Err(SettingError::invalid(
-                "data.augment",
-                found,
-                "\"none\" for text",
-            ));
+            return Err(SettingError::invalid("data.augment", found, "\"none\" for text"));
         }
         match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(
                 "data.validation",
                 self.validation,
-                format!(
-                    "fewer than the {records} training records of `{}`",
-                    self.set
-                ),
+                format!("fewer than the {records} training records of `{}`", self.set),
             )),
             _ => Ok(()),
         }
@@ -305,28 +298,15 @@ impl DataConfig {
 
 impl QuantizationConfig {
     pub(super) fn validate_together(&self) -> Result<(), SettingError> {
-        let Self {
-            min_bits,
-            init_bits,
-            max_bits,
-            ..
-        } = *self;
+        let Self { min_bits, init_bits, max_bits, .. } = *self;
         if min_bits >= max_bits {
             let needed = format!("less than `quantization.max_bits`, {max_bits}");
-            return Err(SettingError::invalid(
-                "quantization.min_bits",
-                min_bits,
-                needed,
-            ));
+            return Err(SettingError::invalid("quantization.min_bits", min_bits, needed));
         }
         // At an end the sigmoid is saturated: no finite logit starts there.
         if init_bits <= min_bits || init_bits >= max_bits {
             let needed = format!("a number between {min_bits} and {max_bits}, neither included");
-            return Err(SettingError::invalid(
-                "quantization.init_bits",
-                init_bits,
-                needed,
-            ));
+            return Err(SettingError::invalid("quantization.init_bits", init_bits, needed));
         }
         Ok(())
     }
@@ -371,9 +351,7 @@ mod tensor_word {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "tensor" => Ok(()),
-            other => Err(D::Error::custom(format!(
-                "`{other}` where a number or `tensor` is needed"
-            ))),
+            other => Err(D::Error::custom(format!("`{other}` where a number or `tensor` is needed"))),
         }
     }
 }

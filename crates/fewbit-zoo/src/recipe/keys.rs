@@ -12,37 +12,16 @@ pub(super) const SECTIONS: [&str; 4] = ["data", "model", "quantization", "traini
 
 /// Numbers of steps, records and elements: far above any use, and exact as floats.
 const MOST: i64 = 1 << 40;
-const STEPS: Kind = Kind::Count {
-    least: 0,
-    most: MOST,
-};
-const EVERY: Kind = Kind::Count {
-    least: 1,
-    most: MOST,
-};
-const BATCH: Kind = Kind::Count {
-    least: 1,
-    most: 65_536,
-};
-const BITS: Kind = Kind::Number {
-    least: ABOVE_ZERO,
-    most: 16.0,
-};
-const RATE: Kind = Kind::Number {
-    least: ABOVE_ZERO,
-    most: 1e6,
-};
-const WEIGHT: Kind = Kind::Number {
-    least: 0.0,
-    most: 1e12,
-};
+const STEPS: Kind = Kind::Count { least: 0, most: MOST };
+const EVERY: Kind = Kind::Count { least: 1, most: MOST };
+const BATCH: Kind = Kind::Count { least: 1, most: 65_536 };
+const BITS: Kind = Kind::Number { least: ABOVE_ZERO, most: 16.0 };
+const RATE: Kind = Kind::Number { least: ABOVE_ZERO, most: 1e6 };
+const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
 
 /// Every key of a recipe whose network is of this kind.
 pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
-    let data = [
-        ("augment", Kind::Choice(Augment::WORDS)),
-        ("validation", STEPS),
-    ];
+    let data = [("augment", Kind::Choice(Augment::WORDS)), ("validation", STEPS)];
     let quantization = [
         ("method", Kind::Choice(Method::WORDS)),
         ("noise", Kind::Choice(Noise::WORDS)),
@@ -65,13 +44,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("learning_rate", RATE),
         ("diffq_learning_rate", RATE),
         // At 1 the steps would never stop growing.
-        (
-            "momentum",
-            Kind::Number {
-                least: 0.0,
-                most: 0.9999,
-            },
-        ),
+        ("momentum", Kind::Number { least: 0.0, most: 0.9999 }),
         ("nesterov", Kind::Flag),
         ("weight_decay", WEIGHT),
         ("schedule", Kind::Choice(Schedule::WORDS)),
@@ -83,21 +56,8 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("checkpoint_every", EVERY),
     ];
     let mut settings = vec![Setting::required("", "name", Kind::Text)];
-    settings.extend(Setting::optional(
-        "",
-        &[(
-            "seed",
-            Kind::Count {
-                least: 0,
-                most: i64::MAX,
-            },
-        )],
-    ));
-    settings.push(Setting::required(
-        "data",
-        "set",
-        Kind::Choice(DataSet::WORDS),
-    ));
+    settings.extend(Setting::optional("", &[("seed", Kind::Count { least: 0, most: i64::MAX })]));
+    settings.push(Setting::required("data", "set", Kind::Choice(DataSet::WORDS)));
     settings.extend(Setting::optional("data", &data));
     settings.extend(ModelConfig::settings(model_kind, "model"));
     settings.extend(Setting::optional("quantization", &quantization));
@@ -120,11 +80,7 @@ pub(super) fn check(recipe: &Table) -> Result<(), RecipeError> {
     for (key, value) in recipe {
         if SECTIONS.contains(&key.as_str()) {
             let table = section(recipe, key)?.unwrap_or(&empty);
-            values.extend(
-                table
-                    .iter()
-                    .map(|(name, value)| (setting::dotted(key, name), value)),
-            );
+            values.extend(table.iter().map(|(name, value)| (setting::dotted(key, name), value)));
         } else {
             values.push((key.clone(), value));
         }
@@ -136,10 +92,8 @@ fn section<'a>(recipe: &'a Table, name: &str) -> Result<Option<&'a Table>, Setti
     match recipe.get(name) {
         None => Ok(None),
         Some(Value::Table(table)) => Ok(Some(table)),
-        Some(other) => Err(SettingError::invalid(
-            name,
-            setting::shortened(other),
-            format!("a table, `[{name}]`"),
-        )),
+        Some(other) => {
+            Err(SettingError::invalid(name, setting::shortened(other), format!("a table, `[{name}]`")))
+        }
     }
 }

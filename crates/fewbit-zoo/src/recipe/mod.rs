@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod keys;
 mod overrides;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -89,9 +90,8 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`] for the first setting that is wrong.
     pub fn validate(&self) -> Result<(), RecipeError> {
-        let table = Table::try_from(self).map_err(|error| {
-            SettingError::invalid("recipe", error, "whole numbers of at most 2^63 - 1")
-        })?;
+        let table = Table::try_from(self)
+            .map_err(|error| SettingError::invalid("recipe", error, "whole numbers of at most 2^63 - 1"))?;
         keys::check(&table)?;
         self.model.validate()?;
         self.validate_together()
@@ -113,12 +113,7 @@ impl Recipe {
                 let needed = format!("{needed}, the classes of `{set}`");
                 return Err(SettingError::invalid("model.classes", classes, needed).into());
             }
-            (
-                ModelInput::Bytes {
-                    longest: Some(most),
-                },
-                None,
-            ) if self.training.context > most => {
+            (ModelInput::Bytes { longest: Some(most) }, None) if self.training.context > most => {
                 let needed = format!("at most `model.context`, {most}");
                 let found = self.training.context;
                 return Err(SettingError::invalid("training.context", found, needed).into());
@@ -131,10 +126,7 @@ impl Recipe {
         Err(SettingError::invalid(
             "model.kind",
             format!("\"{}\"", self.model.kind()),
-            format!(
-                "a model for the data set `{set}`: {}",
-                set.models().join(", ")
-            ),
+            format!("a model for the data set `{set}`: {}", set.models().join(", ")),
         )
         .into())
     }

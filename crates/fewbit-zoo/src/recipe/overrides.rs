@@ -26,10 +26,8 @@ pub fn resolve(name_or_path: &str, overrides: &[(String, String)]) -> Result<Rec
         return overridden(table, overrides);
     }
     let path = Path::new(name_or_path);
-    let is_path = path
-        .extension()
-        .is_some_and(|extension| extension == "toml")
-        || path.components().count() > 1;
+    let is_path =
+        path.extension().is_some_and(|extension| extension == "toml") || path.components().count() > 1;
     if !is_path {
         let known = builtin::builtin_names();
         return Err(RecipeError::UnknownRecipe {
@@ -38,30 +36,19 @@ pub fn resolve(name_or_path: &str, overrides: &[(String, String)]) -> Result<Rec
             known,
         });
     }
-    read(path)
-        .and_then(|table| overridden(table, overrides))
-        .map_err(|source| match source {
-            RecipeError::Read { .. } | RecipeError::TooLong { .. } => source,
-            _ => RecipeError::InFile {
-                path: path.into(),
-                source: Box::new(source),
-            },
-        })
+    read(path).and_then(|table| overridden(table, overrides)).map_err(|source| match source {
+        RecipeError::Read { .. } | RecipeError::TooLong { .. } => source,
+        _ => RecipeError::InFile { path: path.into(), source: Box::new(source) },
+    })
 }
 
 fn read(path: &Path) -> Result<Table, RecipeError> {
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
-        .map_err(|source| RecipeError::Read {
-            path: path.into(),
-            source,
-        })?;
+        .map_err(|source| RecipeError::Read { path: path.into(), source })?;
     if text.len() as u64 > LONGEST {
-        return Err(RecipeError::TooLong {
-            path: path.into(),
-            limit: LONGEST,
-        });
+        return Err(RecipeError::TooLong { path: path.into(), limit: LONGEST });
     }
     Ok(toml::from_str(&text)?)
 }
@@ -87,16 +74,10 @@ pub fn set(table: &mut Table, key: &str, value: &str) -> Result<(), SettingError
         table.insert(key.into(), value);
         return Ok(());
     };
-    let entry = table
-        .entry(section)
-        .or_insert_with(|| Value::Table(Table::new()));
+    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     let Value::Table(entry) = entry else {
         let needed = format!("a table, `[{section}]`");
-        return Err(SettingError::invalid(
-            section,
-            setting::shortened(entry),
-            needed,
-        ));
+        return Err(SettingError::invalid(section, setting::shortened(entry), needed));
     };
     if key == "model.kind" && entry.get("kind") != Some(&value) {
         entry.clear();
@@ -108,9 +89,9 @@ pub fn set(table: &mut Table, key: &str, value: &str) -> Result<(), SettingError
 fn parse_value(text: &str) -> Value {
     // As a document of one line, so that a value with a line break cannot bring further keys.
     match toml::from_str::<Table>(&format!("value = {text}")) {
-        Ok(mut table) if table.len() == 1 => table
-            .remove("value")
-            .unwrap_or_else(|| Value::String(text.into())),
+        Ok(mut table) if table.len() == 1 => {
+            table.remove("value").unwrap_or_else(|| Value::String(text.into()))
+        }
         _ => Value::String(text.into()),
     }
 }

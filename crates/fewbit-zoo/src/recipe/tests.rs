@@ -34,10 +34,7 @@ fn every_recipe_that_comes_with_fewbit_is_valid_and_named_after_its_file() {
 
 #[test]
 fn a_recipe_written_and_read_again_is_equal() {
-    let mut recipes: Vec<Recipe> = builtin_names()
-        .into_iter()
-        .filter_map(Recipe::builtin)
-        .collect();
+    let mut recipes: Vec<Recipe> = builtin_names().into_iter().filter_map(Recipe::builtin).collect();
     let mut odd = small();
     odd.name = "a \"name\"\nof two lines".into();
     odd.seed = i64::MAX as u64;
@@ -56,10 +53,7 @@ fn what_is_left_out_has_its_default() {
     let recipe = small();
     assert_eq!(recipe.seed, 0);
     assert_eq!(recipe.data.validation, 5000);
-    assert_eq!(
-        recipe.model,
-        ModelConfig::GlyphsCnn(GlyphsCnnConfig::default())
-    );
+    assert_eq!(recipe.model, ModelConfig::GlyphsCnn(GlyphsCnnConfig::default()));
     assert_eq!(recipe.quantization, QuantizationConfig::default());
     assert_eq!(recipe.training, TrainingConfig::default());
     assert_eq!(recipe.training.diffq_learning_rate(), 0.1);
@@ -79,10 +73,8 @@ fn the_known_keys_are_those_that_a_full_recipe_writes() {
                 None => written.push(key.clone()),
             }
         }
-        let mut known: Vec<String> = keys::all(Some(recipe.model.kind()))
-            .into_iter()
-            .map(|setting| setting.key)
-            .collect();
+        let mut known: Vec<String> =
+            keys::all(Some(recipe.model.kind())).into_iter().map(|setting| setting.key).collect();
         written.sort();
         known.sort();
         assert_eq!(written, known, "{name}");
@@ -97,53 +89,18 @@ fn a_wrong_value_is_refused_with_its_key_what_was_found_and_what_is_needed() {
         ("data.set", "minst", "\"minst\"", "did you mean `mnist`?"),
         ("data.augment", "flip", "\"flip\"", "one of none, crop-flip"),
         ("data.validation", "-1", "-1", "a whole number from 0"),
-        (
-            "model.kind",
-            "glyph-cnn",
-            "\"glyph-cnn\"",
-            "did you mean `glyphs-cnn`?",
-        ),
-        (
-            "model.channels",
-            "[1, 2]",
-            "[1, 2]",
-            "a list of 3 whole numbers",
-        ),
-        (
-            "model.channels",
-            "[1, 2, 0]",
-            "[1, 2, 0]",
-            "a list of 3 whole numbers",
-        ),
+        ("model.kind", "glyph-cnn", "\"glyph-cnn\"", "did you mean `glyphs-cnn`?"),
+        ("model.channels", "[1, 2]", "[1, 2]", "a list of 3 whole numbers"),
+        ("model.channels", "[1, 2, 0]", "[1, 2, 0]", "a list of 3 whole numbers"),
         ("model.hidden", "0", "0", "a whole number from 1"),
         ("model.classes", "11", "11", "10, the classes of `glyphs`"),
-        (
-            "model.kind",
-            "resnet",
-            "\"resnet\"",
-            "a model for the data set `glyphs`",
-        ),
+        ("model.kind", "resnet", "\"resnet\"", "a model for the data set `glyphs`"),
         ("quantization.method", "qat", "\"qat\"", "one of diffq"),
-        (
-            "quantization.noise",
-            "normal",
-            "\"normal\"",
-            "one of gaussian, uniform",
-        ),
+        ("quantization.noise", "normal", "\"normal\"", "one of gaussian, uniform"),
         ("quantization.group_size", "0", "0", "a whole number from 1"),
-        (
-            "quantization.group_size",
-            "channel",
-            "\"channel\"",
-            "or \"tensor\"",
-        ),
+        ("quantization.group_size", "channel", "\"channel\"", "or \"tensor\""),
         ("quantization.min_bits", "0", "0", "a number above 0"),
-        (
-            "quantization.min_bits",
-            "15.5",
-            "15.5",
-            "less than `quantization.max_bits`, 15",
-        ),
+        ("quantization.min_bits", "15.5", "15.5", "less than `quantization.max_bits`, 15"),
         ("quantization.max_bits", "17", "17", "at most 16"),
         ("quantization.init_bits", "2", "2", "between 2 and 15"),
         ("quantization.init_bits", "15.0", "15", "between 2 and 15"),
@@ -153,37 +110,19 @@ fn a_wrong_value_is_refused_with_its_key_what_was_found_and_what_is_needed() {
         ("quantization.penalty", "inf", "inf", "a number from 0"),
         ("training.batch_size", "0", "0", "a whole number from 1"),
         ("training.batch_size", "1.5", "1.5", "a whole number from 1"),
-        (
-            "training.batch_size",
-            "\"64\"",
-            "\"64\"",
-            "a whole number from 1",
-        ),
+        ("training.batch_size", "\"64\"", "\"64\"", "a whole number from 1"),
         ("training.learning_rate", "0", "0", "a number above 0"),
         ("training.momentum", "1", "1", "a number from 0 to 0.9999"),
-        (
-            "training.momentum",
-            "0",
-            "true",
-            "false where `training.momentum` is 0",
-        ),
+        ("training.momentum", "0", "true", "false where `training.momentum` is 0"),
         ("training.nesterov", "yes", "\"yes\"", "true or false"),
-        (
-            "training.warmup_steps",
-            "1000",
-            "1000",
-            "fewer steps than each phase",
-        ),
+        ("training.warmup_steps", "1000", "1000", "fewer steps than each phase"),
         ("training.clip_norm", "-1.0", "-1", "a number from 0"),
         ("training.evaluate_every", "0", "0", "a whole number from 1"),
     ] {
         let message = refusal(key, value);
         assert!(message.contains(found), "{key} = {value}: {message}");
         assert!(message.contains(needed), "{key} = {value}: {message}");
-        assert!(
-            message.contains(key) || message.contains("nesterov"),
-            "{message}"
-        );
+        assert!(message.contains(key) || message.contains("nesterov"), "{message}");
     }
 }
 
@@ -200,30 +139,19 @@ fn an_unknown_key_suggests_the_nearest_known_one() {
     ] {
         let message = refusal(key, "1");
         assert!(
-            message.contains(&format!("`{key}`"))
-                && message.contains(&format!("did you mean `{nearest}`?")),
+            message.contains(&format!("`{key}`")) && message.contains(&format!("did you mean `{nearest}`?")),
             "{message}"
         );
     }
     // From a file as from the command line, and for a key of another kind of model too.
     for (text, key, known) in [
-        (
-            "[training]\nbatchsize = 1",
-            "`training.batchsize`",
-            "`training.batch_size`",
-        ),
+        ("[training]\nbatchsize = 1", "`training.batchsize`", "`training.batch_size`"),
         ("extra = 1", "`extra`", "seed"),
     ] {
-        let text = if text.starts_with('[') {
-            format!("{SMALLEST}{text}")
-        } else {
-            format!("{text}\n{SMALLEST}")
-        };
+        let text =
+            if text.starts_with('[') { format!("{SMALLEST}{text}") } else { format!("{text}\n{SMALLEST}") };
         let message = Recipe::parse(&text).unwrap_err().to_string();
-        assert!(
-            message.contains(key) && message.contains(known),
-            "{message}"
-        );
+        assert!(message.contains(key) && message.contains(known), "{message}");
     }
     assert!(refusal("model.depth", "20").contains("known here: model.kind, model.channels"));
 }
@@ -236,10 +164,7 @@ fn a_missing_key_is_named() {
         ("kind = 'glyphs-cnn'\n", "`model.kind`"),
     ] {
         let error = Recipe::parse(&SMALLEST.replace(line, "")).unwrap_err();
-        assert!(
-            error.to_string().contains(&format!("key {key} is missing")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("key {key} is missing")), "{error}");
     }
 }
 
@@ -259,21 +184,14 @@ fn text_that_is_not_a_recipe_is_an_error() {
     ] {
         assert!(Recipe::parse(text).is_err(), "{:.40}", text);
     }
-    assert!(
-        Recipe::parse("model = 3")
-            .unwrap_err()
-            .to_string()
-            .contains("`model` is 3")
-    );
+    assert!(Recipe::parse("model = 3").unwrap_err().to_string().contains("`model` is 3"));
 }
 
 #[test]
 fn an_override_is_typed_as_toml_and_may_leave_quotes_out() {
     let overridden = |pairs: &[(&str, &str)]| {
-        let pairs: Vec<(String, String)> = pairs
-            .iter()
-            .map(|&(key, value)| (key.into(), value.into()))
-            .collect();
+        let pairs: Vec<(String, String)> =
+            pairs.iter().map(|&(key, value)| (key.into(), value.into())).collect();
         resolve("quick-start", &pairs).unwrap()
     };
     let recipe = overridden(&[
@@ -294,9 +212,7 @@ fn an_override_is_typed_as_toml_and_may_leave_quotes_out() {
     assert_eq!(recipe.training.diffq_learning_rate(), 1e-3);
     assert_eq!(recipe.quantization.group_size, GroupSetting::Tensor);
     assert_eq!(recipe.quantization.include, ["fc*", "conv?"]);
-    let group = overridden(&[("quantization.group_size", "16")])
-        .quantization
-        .group_size;
+    let group = overridden(&[("quantization.group_size", "16")]).quantization.group_size;
     assert_eq!(group, GroupSetting::Weights(NonZeroU32::new(16).unwrap()));
     // Another kind starts afresh: the transformer's dim and heads would mean nothing to it.
     let mut table: Table = toml::from_str(&Recipe::builtin("lm-tiny").unwrap().to_toml()).unwrap();
@@ -330,31 +246,18 @@ fn a_path_is_read_and_its_errors_name_it() {
         std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    assert_eq!(
-        resolve(&path("good.toml", SMALLEST.as_bytes()), &[]).unwrap(),
-        small()
-    );
+    assert_eq!(resolve(&path("good.toml", SMALLEST.as_bytes()), &[]).unwrap(), small());
     for (name, bytes, part) in [
         ("typo.toml", &b"nam = 1"[..], "typo.toml"),
         ("latin.toml", &b"name = '\xff'"[..], "cannot be read"),
-        (
-            "long.toml",
-            &vec![b'#'; (1 << 20) + 1][..],
-            "longer than 1048576 bytes",
-        ),
+        ("long.toml", &vec![b'#'; (1 << 20) + 1][..], "longer than 1048576 bytes"),
     ] {
         let message = resolve(&path(name, bytes), &[]).unwrap_err().to_string();
-        assert!(
-            message.contains(part) && message.contains(name),
-            "{message}"
-        );
+        assert!(message.contains(part) && message.contains(name), "{message}");
     }
     let folder = folder.path().to_str().unwrap();
     for missing in [format!("{folder}/none.toml"), folder.to_owned()] {
-        assert!(matches!(
-            resolve(&missing, &[]),
-            Err(RecipeError::Read { .. })
-        ));
+        assert!(matches!(resolve(&missing, &[]), Err(RecipeError::Read { .. })));
     }
 }
 
@@ -363,28 +266,17 @@ fn text_and_images_need_their_own_models() {
     let text = |context: usize, positions: bool| {
         let mut recipe = Recipe::builtin("lm-tiny").unwrap();
         recipe.training.context = context;
-        recipe.model = ModelConfig::TransformerLm(TransformerLmConfig {
-            positions,
-            ..TransformerLmConfig::default()
-        });
+        recipe.model =
+            ModelConfig::TransformerLm(TransformerLmConfig { positions, ..TransformerLmConfig::default() });
         recipe
     };
     assert!(text(128, true).validate().is_ok());
     assert!(text(129, false).validate().is_ok());
     let error = text(129, true).validate().unwrap_err().to_string();
-    assert!(
-        error.contains("`training.context` is 129") && error.contains("128"),
-        "{error}"
-    );
+    assert!(error.contains("`training.context` is 129") && error.contains("128"), "{error}");
     let mut flipped = text(128, true);
     flipped.data.augment = Augment::CropFlip;
-    assert!(
-        flipped
-            .validate()
-            .unwrap_err()
-            .to_string()
-            .contains("data.augment")
-    );
+    assert!(flipped.validate().unwrap_err().to_string().contains("data.augment"));
 }
 
 #[test]
@@ -396,22 +288,11 @@ fn a_recipe_changed_by_a_program_is_checked_as_one_from_a_file() {
         assert!(message.contains(part), "{message}");
     };
     refused(|r| r.training.batch_size = 0, "training.batch_size");
-    refused(
-        |r| r.training.learning_rate = f64::NAN,
-        "training.learning_rate",
-    );
+    refused(|r| r.training.learning_rate = f64::NAN, "training.learning_rate");
     refused(|r| r.seed = u64::MAX, "2^63");
+    refused(|r| (r.training.float_steps, r.training.diffq_steps) = (0, 0), "training.diffq_steps");
     refused(
-        |r| (r.training.float_steps, r.training.diffq_steps) = (0, 0),
-        "training.diffq_steps",
-    );
-    refused(
-        |r| {
-            r.model = ModelConfig::GlyphsCnn(GlyphsCnnConfig {
-                hidden: 0,
-                ..Default::default()
-            })
-        },
+        |r| r.model = ModelConfig::GlyphsCnn(GlyphsCnnConfig { hidden: 0, ..Default::default() }),
         "hidden",
     );
     refused(

@@ -43,14 +43,15 @@ impl<F> ImageTask<F> {
 
     fn images(&self, set: &ImageSet, draws: &[(usize, Option<Draw>)], device: &Device) -> Tensor<4> {
         let shape = set.shape();
+        let (normalization, augmentation) = (&self.normalization, self.augmentation);
         let mut pixels = vec![0.0; draws.len() * shape.values()];
         pixels.par_chunks_exact_mut(shape.values()).zip(draws).for_each(|(out, &(record, draw))| {
             let image = set.image(record);
             match draw {
                 Some(draw) => {
-                    augment(image, shape, self.augmentation, &self.normalization, draw, out);
+                    augment(image, shape, augmentation, normalization, draw, out);
                 }
-                None => self.normalization.apply(image, shape, out),
+                None => normalization.apply(image, shape, out),
             }
         });
         let shape = [draws.len(), shape.channels, shape.height, shape.width];
@@ -100,7 +101,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
         };
         let draws: Vec<_> = records.clone().map(|record| (record, None)).collect();
         let logits = model.logits(self.images(set, &draws, device));
-        let logits: Vec<f32> = logits.into_data().convert::<f32>().into_vec().unwrap_or_default();
+        let logits: Vec<f32> = logits.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
         let classes = logits.len() / draws.len().max(1);
         records
             .zip(logits.chunks_exact(classes.max(1)))

@@ -110,7 +110,7 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
             let [inputs, targets] = windows(text, &starts, length, device);
             let logits = log_softmax(model.logits(inputs), 2);
             let picked = logits.gather(2, targets.unsqueeze_dim(2));
-            let nats: Vec<f32> = picked.into_data().convert::<f32>().into_vec().unwrap_or_default();
+            let nats: Vec<f32> = picked.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
             scores.extend(nats.chunks_exact(length).map(|window| {
                 let sum: f64 = window.iter().map(|&nat| f64::from(nat)).sum();
                 Score { value: -sum / std::f64::consts::LN_2, weight: length as f64 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use fewbit_kernels::{
     BitsLaw, GroupLayout, NoiseKey, NoiseLaw, Parametrisation, add_noise, code_bits,
-    code_bits_gradient, logit_gradient, minimum_maximum, steps, write_noise_gradient,
+    logit_gradient, minimum_maximum, steps, write_noise_gradient,
 };
 use serde::Serialize;
 
@@ -70,10 +70,10 @@ impl Weight {
         let range = minimum_maximum(&self.values)?.map_or(0.0, |(low, high)| high - low);
         steps(&self.logits, law, range, &mut self.steps);
         add_noise(&self.values, &self.steps, layout, key, NoiseLaw::Gaussian, &mut self.noisy);
-        let bits = code_bits(&self.logits, law, layout, self.values.len());
         write_noise_gradient(&self.gradient, layout, key, NoiseLaw::Gaussian, &mut self.sums);
         logit_gradient(&self.sums, &self.logits, law, range, &mut self.logit_gradient);
-        code_bits_gradient(&self.logits, law, layout, self.values.len(), 1e-3, &mut self.penalty_gradient);
+        let bits =
+            code_bits(&self.logits, law, layout, self.values.len(), 1e-3, &mut self.penalty_gradient);
         black_box((&self.noisy, &self.logit_gradient, &self.penalty_gradient));
         Ok(bits)
     }

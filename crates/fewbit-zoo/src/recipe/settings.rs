@@ -1,0 +1,89 @@
+//! What a recipe means to the training loop.
+
+use fewbit::{BitsParametrisation, GroupSize};
+use fewbit_burn::{DiffQConfig, NoiseLaw, train};
+
+use super::{Augment, DataSet, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
+use crate::data::DataSetKind;
+use crate::data::augment::Augmentation;
+
+impl From<DataSet> for DataSetKind {
+    fn from(set: DataSet) -> Self {
+        match set {
+            DataSet::Glyphs => Self::Glyphs,
+            DataSet::Mnist => Self::Mnist,
+            DataSet::Cifar10 => Self::Cifar10,
+            DataSet::Text => Self::Text,
+        }
+    }
+}
+
+impl Recipe {
+    /// How training images are varied.
+    pub fn augmentation(&self) -> Augmentation {
+        match self.data.augment {
+            Augment::None => Augmentation::NONE,
+            Augment::CropFlip => Augmentation::CIFAR10,
+        }
+    }
+
+    /// The settings of the method.
+    pub fn diffq_config(&self) -> DiffQConfig {
+        let q = &self.quantization;
+        DiffQConfig {
+            group_size: match q.group_size {
+                GroupSetting::Weights(weights) => {
+                    GroupSize::new(weights.get() as usize).unwrap_or(GroupSize::WholeTensor)
+                }
+                GroupSetting::Tensor => GroupSize::WholeTensor,
+            },
+            noise: match q.noise {
+                Noise::Gaussian => NoiseLaw::Gaussian,
+                Noise::Uniform => NoiseLaw::Uniform,
+            },
+            parametrisation: match q.parametrisation {
+                Parametrisation::Bits => BitsParametrisation::Bits,
+                Parametrisation::Noise => BitsParametrisation::Noise,
+            },
+            min_bits: q.min_bits as f32,
+            max_bits: q.max_bits as f32,
+            init_bits: q.init_bits as f32,
+            min_tensor_size: q.min_tensor_size,
+            include: q.include.clone(),
+            exclude: q.exclude.clone(),
+        }
+    }
+
+    /// The settings of the training loop.
+    pub fn train_config(&self) -> train::TrainConfig {
+        let t = &self.training;
+        train::TrainConfig {
+            seed: self.seed,
+            batch_size: t.batch_size,
+            float_steps: t.float_steps as u64,
+            diffq_steps: t.diffq_steps as u64,
+            optimizer: match t.optimizer {
+                OptimizerKind::Sgd => train::OptimizerKind::Sgd,
+                OptimizerKind::Adam => train::OptimizerKind::Adam,
+                OptimizerKind::Adamw => train::OptimizerKind::AdamW,
+            },
+            momentum: t.momentum,
+            nesterov: t.nesterov,
+            weight_decay: t.weight_decay,
+            learning_rate: t.learning_rate,
+            diffq_learning_rate: t.diffq_learning_rate.unwrap_or(t.learning_rate),
+            schedule: match t.schedule {
+                Schedule::Constant => train::Schedule::Constant,
+                Schedule::Cosine => train::Schedule::Cosine,
+            },
+            warmup_steps: t.warmup_steps as u64,
+            bits_learning_rate: self.quantization.bits_learning_rate,
+            penalty: self.quantization.penalty,
+            clip_norm: t.clip_norm,
+            evaluate_every: t.evaluate_every as u64,
+            evaluation_batch_size: t.evaluation_batch_size,
+            checkpoint_every: t.checkpoint_every as u64,
+            quantization: self.diffq_config(),
+        }
+    }
+}
