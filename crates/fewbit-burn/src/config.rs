@@ -78,7 +78,9 @@ pub enum AttachError {
         min_tensor_size: usize,
     },
     /// A pattern of `include` or `exclude` names nothing.
-    #[error("pattern `{pattern}` matches none of the model's {candidates} parameters (the first is `{first}`)")]
+    #[error(
+        "pattern `{pattern}` matches none of the model's {candidates} parameters (the first is `{first}`)"
+    )]
     UnusedPattern {
         /// The pattern as written.
         pattern: String,
@@ -103,10 +105,7 @@ pub enum AttachError {
 impl DiffQConfig {
     /// The defaults with groups of `group_size` weights; 0 means one width for a whole tensor.
     pub fn new(group_size: usize) -> Self {
-        Self {
-            group_size: GroupSize::new(group_size).unwrap_or(GroupSize::WholeTensor),
-            ..Self::default()
-        }
+        Self { group_size: GroupSize::new(group_size).unwrap_or(GroupSize::WholeTensor), ..Self::default() }
     }
 
     /// Sets the law of the noise.

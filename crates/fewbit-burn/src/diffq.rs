@@ -60,8 +60,7 @@ pub struct DiffQ {
 
 impl DiffQ {
     pub(crate) fn new(sites: Vec<Arc<Site>>, control: Control) -> Self {
-        let quantized =
-            sites.into_iter().map(|site| Quantized { site, draw: Draw::default() }).collect();
+        let quantized = sites.into_iter().map(|site| Quantized { site, draw: Draw::default() }).collect();
         Self { quantized: Arc::new(quantized), control }
     }
 

@@ -20,9 +20,8 @@ impl Orientation {
     /// visitors spell it (`Struct:Linear`).
     pub fn of(container: &str, field: &str, rank: usize) -> Self {
         let layer = container.rsplit(':').next().unwrap_or(container);
-        let swapped = field == "weight"
-            && rank >= 2
-            && (layer == "Linear" || layer.starts_with("ConvTranspose"));
+        let swapped =
+            field == "weight" && rank >= 2 && (layer == "Linear" || layer.starts_with("ConvTranspose"));
         if swapped { Self::Swapped } else { Self::Stored }
     }
 

@@ -41,11 +41,7 @@ pub trait NoiseBackend: Backend {
 }
 
 impl NoiseBackend for Flex {
-    fn add_pseudo_quantization_noise(
-        weight: FlexTensor,
-        logits: FlexTensor,
-        draw: NoiseDraw,
-    ) -> FlexTensor {
+    fn add_pseudo_quantization_noise(weight: FlexTensor, logits: FlexTensor, draw: NoiseDraw) -> FlexTensor {
         forward(weight, &logits, &draw).0
     }
 }
@@ -91,8 +87,7 @@ impl Backward<Flex, 2> for NoiseBackward {
         if let Some(node) = logits {
             let Kept { logits, range, draw } = ops.state;
             let contiguous = gradient.to_contiguous();
-            let sums =
-                fewbit_kernels::noise_gradient(slice(&contiguous), draw.layout, draw.key, draw.noise);
+            let sums = fewbit_kernels::noise_gradient(slice(&contiguous), draw.layout, draw.key, draw.noise);
             let logits = logits.to_contiguous();
             let mut gradient = vec![0.0; sums.len()];
             fewbit_kernels::logit_gradient(&sums, slice(&logits), &draw.law, range, &mut gradient);
@@ -164,7 +159,8 @@ pub fn add_noise_by_tensors<const D: usize>(
     let len = site.grouping.len();
     let noise = draw(site, key, len);
     let constant = device.clone().without_autodiff();
-    let constants = |tensor: Tensor<1>| if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor };
+    let constants =
+        |tensor: Tensor<1>| if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor };
     let noise = constants(Tensor::from_data(TensorData::new(noise, [len]), &constant));
     let groups = Tensor::<1, Int>::from_data(TensorData::new(site.group_of_each(), [len]), &device);
     let flat = weight.clone().detach();

@@ -46,10 +46,12 @@ fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
     let groups = site.grouping.count();
     let full = site.grouping.len() / site.grouping.size().max(1);
     let mut sum = None;
-    let mut add = |part: Tensor<1>| sum = Some(match sum.take() {
-        None => part,
-        Some(sum) => sum + part,
-    });
+    let mut add = |part: Tensor<1>| {
+        sum = Some(match sum.take() {
+            None => part,
+            Some(sum) => sum + part,
+        })
+    };
     let mut start = 0;
     while start < full {
         let end = full.min(start + GROUPS_PER_SUM);

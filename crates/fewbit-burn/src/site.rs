@@ -82,7 +82,11 @@ impl Site {
     ///
     /// # Errors
     /// [`QuantizeError`] with the index of the first value that is not finite.
-    pub fn quantize(&self, values: Vec<f32>, widths: Vec<BitWidth>) -> Result<QuantizedTensor, QuantizeError> {
+    pub fn quantize(
+        &self,
+        values: Vec<f32>,
+        widths: Vec<BitWidth>,
+    ) -> Result<QuantizedTensor, QuantizeError> {
         let stored = self.orientation.swap_values(values, &self.shape);
         QuantizedTensor::quantize(&stored, &self.stored_shape(), self.group_size, widths)
     }

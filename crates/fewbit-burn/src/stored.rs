@@ -11,8 +11,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use fewbit::{
     BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizeError, QuantizedTensor, ReadError,
-    ReadFileError, TensorKind,
-    WriteError,
+    ReadFileError, TensorKind, WriteError,
 };
 
 use crate::config::DiffQConfig;
@@ -163,9 +162,9 @@ impl StoredModel {
                 path: entry.path.clone(),
                 group: logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default(),
             })?;
-            let tensor = site.quantize(weights.to_vec(), widths).map_err(|source| {
-                ExportError::Quantize { path: entry.path.clone(), source }
-            })?;
+            let tensor = site
+                .quantize(weights.to_vec(), widths)
+                .map_err(|source| ExportError::Quantize { path: entry.path.clone(), source })?;
             Ok(Some(tensor))
         })
     }

@@ -175,7 +175,7 @@ fn the_penalty_pulls_the_bits_down_and_the_loss_holds_them() {
     let before = soft_size(&model, &diffq).unwrap();
     let mut optimizer = SgdConfig::new().init();
     for _ in 0..5 {
-        let penalty = SizePenalty { lambda: 1e4 }.loss(&model, &diffq).unwrap();
+        let penalty = SizePenalty { lambda: 1e5 }.loss(&model, &diffq).unwrap();
         let gradients = GradientsParams::from_grads(penalty.backward(), &model);
         assert_eq!(gradients.len(), 1, "only the logits have a gradient");
         model = optimizer.step(1.0, model, gradients);

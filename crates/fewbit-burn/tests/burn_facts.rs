@@ -92,7 +92,8 @@ fn a_record_brings_logits_and_identities_back() {
     let (other, _) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
     let loaded = other.load_record(model.valid().into_record());
     assert_eq!(loaded.fc.weight.id, model.fc.weight.id);
-    let logits = |model: &SmallNet| model.fc.weight.reparameterization::<PseudoQuantNoise>().unwrap().logits.id;
+    let logits =
+        |model: &SmallNet| model.fc.weight.reparameterization::<PseudoQuantNoise>().unwrap().logits.id;
     assert_eq!(logits(&loaded), logits(&model));
     let gradients = loaded.fc.weight.val().sum().backward();
     assert!(loaded.fc.weight.base().grad(&gradients).is_some(), "and it can be trained");

@@ -46,7 +46,8 @@ fn with_gradients<const D: usize>(case: &Case<D>, fused: bool) -> [Vec<f32>; 3] 
 
 fn check<const D: usize>(case: &Case<D>, name: &str) {
     let (fused, plain) = (with_gradients(case, true), with_gradients(case, false));
-    for (part, (a, b)) in ["value", "weight gradient", "logit gradient"].iter().zip(fused.iter().zip(&plain)) {
+    for (part, (a, b)) in ["value", "weight gradient", "logit gradient"].iter().zip(fused.iter().zip(&plain))
+    {
         assert_eq!(a.len(), b.len());
         // Sums of up to 300 terms of order 1 in another order, and exponentials by other polynomials.
         let scale = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
@@ -104,7 +105,8 @@ fn gradients_of_the_logits_agree_with_finite_differences() {
         let n = site.grouping.count();
         let start: Vec<f32> = (0..n).map(|k| 0.3 * k as f32 - 1.0).collect();
         let at = |logits: &[f32]| {
-            let logits = Tensor::<1>::from_data(TensorData::new(logits.to_vec(), [n]), &device).require_grad();
+            let logits =
+                Tensor::<1>::from_data(TensorData::new(logits.to_vec(), [n]), &device).require_grad();
             let loss = loss(add_noise(case.weight.base(), logits.clone(), site, key));
             (f64::from(values(loss.clone())[0]), values(logits.grad(&loss.backward()).unwrap()))
         };

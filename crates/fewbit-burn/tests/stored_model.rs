@@ -71,7 +71,9 @@ fn what_does_not_fit_is_named() {
     extra.tensors.insert("zz".into(), StoredTensor::Float { shape: vec![1], values: vec![0.0] });
     assert!(matches!(load(&extra), LoadError::Extra { path } if path == "zz"));
     let mut wrong = stored.clone();
-    wrong.tensors.insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192] });
+    wrong
+        .tensors
+        .insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192] });
     let error = load(&wrong).to_string();
     assert!(error.contains("[64, 3]") && error.contains("[3, 64]"), "{error}");
 }
@@ -98,7 +100,10 @@ fn a_value_that_is_not_finite_is_named() {
     let device = Device::flex();
     let poisoned = |path| SmallNet::new(&device).map(&mut Poison(path, Vec::new()));
     let error = StoredModel::float(&poisoned("norm.gamma")).unwrap_err();
-    assert!(matches!(&error, ExportError::NonFinite { path, index: 0, .. } if path == "norm.gamma"), "{error}");
+    assert!(
+        matches!(&error, ExportError::NonFinite { path, index: 0, .. } if path == "norm.gamma"),
+        "{error}"
+    );
     let found = fewbit_burn::guard::first_non_finite(&poisoned("fc.weight")).unwrap();
     assert_eq!(found.path, "fc.weight");
     let (model, diffq) = config().attach(SmallNet::new(&device), 0).unwrap();

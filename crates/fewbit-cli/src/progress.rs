@@ -22,9 +22,7 @@ impl Progress {
     /// Progress of a run of `total` steps.
     pub(crate) fn new(total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(
-                "{msg:38} {wide_bar} {pos}/{len} steps, {eta} left",
-            );
+            let style = ProgressStyle::with_template("{msg:38} {wide_bar} {pos}/{len} steps, {eta} left");
             ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         let now = Instant::now();

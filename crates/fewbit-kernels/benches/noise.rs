@@ -63,7 +63,12 @@ impl Tensor {
 const PARTS: [&str; 6] = ["range", "steps", "add_noise", "noise_gradient", "logit_gradient", "size_penalty"];
 
 /// Runs one step over all tensors; the seconds of each part.
-fn step(tensors: &mut [Tensor], layout: GroupLayout, bits_law: &BitsLaw, law: NoiseLaw) -> [f64; PARTS.len()] {
+fn step(
+    tensors: &mut [Tensor],
+    layout: GroupLayout,
+    bits_law: &BitsLaw,
+    law: NoiseLaw,
+) -> [f64; PARTS.len()] {
     let mut seconds = [0.0; PARTS.len()];
     let mut timed = |part: usize, work: &mut dyn FnMut()| {
         let start = Instant::now();
@@ -142,7 +147,8 @@ fn main() {
         .into_iter()
         .flat_map(|law| layouts.map(|(name, layout)| (law, name, layout)))
         .collect();
-    let mut tensors: Vec<Tensor> = (0..TENSORS as u32).map(|number| Tensor::new(number, layouts[0].1)).collect();
+    let mut tensors: Vec<Tensor> =
+        (0..TENSORS as u32).map(|number| Tensor::new(number, layouts[0].1)).collect();
 
     let mut fast = vec![Vec::new(); cases.len()];
     let mut twin = vec![Vec::new(); cases.len()];
@@ -150,10 +156,8 @@ fn main() {
         for (place, (law, _, layout)) in cases.iter().enumerate() {
             fast[place].push(step(&mut tensors, *layout, &bits_law, *law));
             // The twin needs seconds: a few rounds are enough for a ratio.
-            if round % 20 == 0 {
-                if let GroupLayout::Contiguous { .. } = layout {
-                    twin[place].push(scalar_seconds_per_weight(&tensors[0], *layout, *law));
-                }
+            if round % 20 == 0 && matches!(layout, GroupLayout::Contiguous { .. }) {
+                twin[place].push(scalar_seconds_per_weight(&tensors[0], *layout, *law));
             }
         }
     }

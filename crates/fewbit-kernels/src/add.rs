@@ -8,7 +8,7 @@ use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Gaussian, Law, NoiseLaw, Uniform};
 use crate::layout::{GroupLayout, Plan};
-use crate::tile::{CHUNK, GroupWalker, NoiseBlock, pieces};
+use crate::tile::{Aligned, CHUNK, GroupWalker, NoiseBlock, pieces};
 
 /// `weights[i] + steps[group(i)] * noise(i)`, in a new vector.
 ///
@@ -70,8 +70,12 @@ pub(crate) fn add_noise_on(
     assert_eq!(out.len(), weights.len(), "as many places as weights");
     let plan = layout.plan(weights.len());
     match law {
-        NoiseLaw::Gaussian => add_by_plan(set, AddNoise { law: Gaussian, key, plan, steps, start: 0, weights, out }),
-        NoiseLaw::Uniform => add_by_plan(set, AddNoise { law: Uniform, key, plan, steps, start: 0, weights, out }),
+        NoiseLaw::Gaussian => {
+            add_by_plan(set, AddNoise { law: Gaussian, key, plan, steps, start: 0, weights, out })
+        }
+        NoiseLaw::Uniform => {
+            add_by_plan(set, AddNoise { law: Uniform, key, plan, steps, start: 0, weights, out })
+        }
     }
 }
 
@@ -85,9 +89,11 @@ fn add_by_plan<L: Law>(set: InstructionSet, whole: AddNoise<'_, L>) {
     if weights.len() <= chunk {
         return set.run(AddNoise { law, key, plan, steps, start: 0, weights, out });
     }
-    weights.par_chunks(chunk).zip(out.par_chunks_mut(chunk)).enumerate().for_each(|(place, (weights, out))| {
-        set.run(AddNoise { law, key, plan, steps, start: place * chunk, weights, out });
-    });
+    weights.par_chunks(chunk).zip(out.par_chunks_mut(chunk)).enumerate().for_each(
+        |(place, (weights, out))| {
+            set.run(AddNoise { law, key, plan, steps, start: place * chunk, weights, out });
+        },
+    );
 }
 
 /// Rows that make about a chunk: whole bands, where a band is not much larger than that.
@@ -141,13 +147,14 @@ impl<L: Law> AddNoise<'_, L> {
     #[inline(always)]
     fn block_by_block<const SIZE: usize>(self, group_size: usize) {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut steps = [0.0; BLOCK];
+        let Aligned(steps) = &mut Aligned::<f32, BLOCK>::zeros();
+        let Aligned(spare) = &mut Aligned::<f32, BLOCK>::zeros();
         let mut first = self.start;
         for (weights, out) in self.weights.chunks(BLOCK).zip(self.out.chunks_mut(BLOCK)) {
             if SIZE == ANY {
-                spread(self.steps, group_size, first, &mut steps);
+                spread(self.steps, group_size, first, steps);
             } else {
-                spread_even::<SIZE>(self.steps, first, &mut steps);
+                spread_even::<SIZE>(self.steps, first, spare, steps);
             }
             noise.add(first, weights, &steps[..weights.len()], out);
             first += weights.len();
@@ -157,19 +164,21 @@ impl<L: Law> AddNoise<'_, L> {
     #[inline(always)]
     fn along_bands(self, columns: usize, group_size: usize, bands: usize) {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        // The steps of one band of rows, in the order of the columns: used for `group_size` rows.
-        let mut steps = vec![0.0; columns];
-        let mut band_of_steps = usize::MAX;
         let first_row = self.start / columns;
+        let first_band = first_row / group_size;
+        let last_row = first_row + self.weights.len() / columns - 1;
+        // The steps of this chunk's bands, each in the order of the columns. A column's lie side by
+        // side in what is given, so they are fetched together.
+        let here = last_row / group_size - first_band + 1;
+        let mut steps_of_bands = vec![0.0; here * columns];
+        for (column, steps) in self.steps.chunks(bands).enumerate() {
+            for (band, step) in steps[first_band..][..here].iter().enumerate() {
+                steps_of_bands[band * columns + column] = *step;
+            }
+        }
         let rows = self.weights.chunks(columns).zip(self.out.chunks_mut(columns));
         for (row, (weights, out)) in (first_row..).zip(rows) {
-            let band = row / group_size;
-            if band != band_of_steps {
-                band_of_steps = band;
-                for (step, group) in steps.iter_mut().zip((band..).step_by(bands)) {
-                    *step = self.steps[group];
-                }
-            }
+            let steps = &steps_of_bands[(row / group_size - first_band) * columns..][..columns];
             let start = row * columns;
             for (first, count) in pieces(start, columns) {
                 let here = first - start..first - start + count;
@@ -181,7 +190,7 @@ impl<L: Law> AddNoise<'_, L> {
     #[inline(always)]
     fn along_crossing(self, rows: usize, columns: usize, group_size: usize) {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut steps = [0.0; BLOCK];
+        let Aligned(steps) = &mut Aligned::<f32, BLOCK>::zeros();
         let first_row = self.start / columns;
         let by_row = self.weights.chunks(columns).zip(self.out.chunks_mut(columns));
         for (row, (weights, out)) in (first_row..).zip(by_row) {
@@ -216,26 +225,38 @@ fn spread(steps: &[f32], group_size: usize, first: usize, out: &mut [f32; BLOCK]
     }
 }
 
-/// [`spread`] for groups of `SIZE`, a power of two up to a block.
+/// [`spread`] for groups of `SIZE`, a power of two up to a block; `spare` is room to work in.
 ///
 /// Every step is doubled, then every one of those: a vector unit interleaves two registers faster
 /// than it stores many short runs.
 #[inline(always)]
-fn spread_even<const SIZE: usize>(steps: &[f32], first: usize, out: &mut [f32; BLOCK]) {
+fn spread_even<const SIZE: usize>(
+    steps: &[f32],
+    first: usize,
+    spare: &mut [f32; BLOCK],
+    out: &mut [f32; BLOCK],
+) {
     let steps = &steps[first / SIZE..];
-    let count = steps.len().min(BLOCK / SIZE);
+    // Twice the same, the first time with lengths that the compiler knows.
+    match steps.get(..BLOCK / SIZE) {
+        Some(steps) => double_up::<SIZE>(steps, spare, out),
+        None => double_up::<SIZE>(steps, spare, out),
+    }
+}
+
+#[inline(always)]
+fn double_up<const SIZE: usize>(steps: &[f32], spare: &mut [f32; BLOCK], out: &mut [f32; BLOCK]) {
     let levels = SIZE.trailing_zeros();
-    let mut spare = [0.0; BLOCK];
-    let begin = if levels.is_multiple_of(2) { &mut *out } else { &mut spare };
-    for (begin, step) in begin.iter_mut().zip(&steps[..count]) {
-        *begin = *step;
+    if levels == 0 {
+        out[..steps.len()].copy_from_slice(steps);
     }
     for level in 0..levels {
         let count = (BLOCK / SIZE) << level;
-        if (levels - level).is_multiple_of(2) {
-            double_each(&out[..count], &mut spare[..2 * count]);
-        } else {
-            double_each(&spare[..count], &mut out[..2 * count]);
+        match (level, (levels - level).is_multiple_of(2)) {
+            (0, true) => double_each(steps, &mut spare[..2 * count]),
+            (0, false) => double_each(steps, &mut out[..2 * count]),
+            (_, true) => double_each(&out[..count], &mut spare[..2 * count]),
+            (_, false) => double_each(&spare[..count], &mut out[..2 * count]),
         }
     }
 }

@@ -48,6 +48,8 @@ mod logits;
 mod math;
 mod range;
 pub mod scalar;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use add::{add_noise, noisy_weights};

@@ -7,7 +7,7 @@ use crate::dispatch::{InstructionSet, Kernel};
 use crate::law::BLOCK;
 use crate::layout::GroupLayout;
 use crate::math::{Sigmoid, sigmoid};
-use crate::tile::{CHUNK, sum_of_run};
+use crate::tile::{Aligned, CHUNK, sum_of_run};
 
 /// Writes the bits `b(l)` of each logit.
 ///
@@ -178,9 +178,11 @@ fn evaluate_on<C: Curve, F: Formula>(
     if logits.len() <= CHUNK {
         return set.run(Evaluate { curve, formula, logits, others, out });
     }
-    logits.par_chunks(CHUNK).zip(others.par_chunks(CHUNK)).zip(out.par_chunks_mut(CHUNK)).for_each(
-        |((logits, others), out)| set.run(Evaluate { curve, formula, logits, others, out }),
-    );
+    logits
+        .par_chunks(CHUNK)
+        .zip(others.par_chunks(CHUNK))
+        .zip(out.par_chunks_mut(CHUNK))
+        .for_each(|((logits, others), out)| set.run(Evaluate { curve, formula, logits, others, out }));
 }
 
 struct Evaluate<'a, C, F> {
@@ -208,27 +210,33 @@ impl<C: Curve, F: Formula> Kernel for Evaluate<'_, C, F> {
 
 /// The sigmoids of a block of logits: two short loops keep a processor busier than one long one.
 struct Sigmoids {
-    t: [f32; BLOCK],
-    slope: [f32; BLOCK],
+    t: Aligned<f32, BLOCK>,
+    slope: Aligned<f32, BLOCK>,
 }
 
 impl Sigmoids {
     #[inline(always)]
     fn new() -> Self {
-        Self { t: [0.0; BLOCK], slope: [0.0; BLOCK] }
+        Self { t: Aligned::zeros(), slope: Aligned::zeros() }
     }
 
     #[inline(always)]
     fn of(&mut self, logits: &[f32]) -> impl Iterator<Item = Sigmoid> {
-        for ((t, slope), logit) in self.t.iter_mut().zip(&mut self.slope).zip(logits) {
+        for ((t, slope), logit) in self.t.0.iter_mut().zip(&mut self.slope.0).zip(logits) {
             Sigmoid { t: *t, slope: *slope } = sigmoid(*logit);
         }
-        self.t.iter().zip(&self.slope).map(|(&t, &slope)| Sigmoid { t, slope })
+        self.t.0.iter().zip(&self.slope.0).map(|(&t, &slope)| Sigmoid { t, slope })
     }
 }
 
 /// The sum of the bits; writes `scale * db/dl`.
-fn sum_bits<C: Curve>(set: InstructionSet, curve: C, logits: &[f32], scale: f32, gradient: &mut [f32]) -> f64 {
+fn sum_bits<C: Curve>(
+    set: InstructionSet,
+    curve: C,
+    logits: &[f32],
+    scale: f32,
+    gradient: &mut [f32],
+) -> f64 {
     if logits.len() <= CHUNK {
         return set.run(SumBits { curve, logits, scale, gradient });
     }
@@ -251,7 +259,7 @@ impl<C: Curve> Kernel for SumBits<'_, C> {
     #[inline(always)]
     fn run(self) -> f64 {
         let mut sigmoids = Sigmoids::new();
-        let mut bits = [0.0; BLOCK];
+        let Aligned(bits) = &mut Aligned::<f32, BLOCK>::zeros();
         let mut sum = 0.0;
         for (logits, gradient) in self.logits.chunks(BLOCK).zip(self.gradient.chunks_mut(BLOCK)) {
             for ((bits, gradient), sigmoid) in bits.iter_mut().zip(gradient).zip(sigmoids.of(logits)) {

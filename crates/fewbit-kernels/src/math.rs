@@ -4,7 +4,7 @@
 //! and check the error of each. Nothing here branches, so that a loop over lanes vectorizes, and
 //! nothing calls the system's mathematics library, so that all machines give equal bits.
 
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 /// `c[0] + c[1] x + c[2] x^2 + …`
 #[inline(always)]
@@ -18,25 +18,31 @@ pub(crate) fn polynomial<const N: usize>(coefficients: [f32; N], x: f32) -> f32 
 
 /// `ln(1 + f) / f` for `f` in -1/3 to 1/3: relative error below 2e-7 before rounding.
 const LN_OVER_F: [f32; 8] = [
-    0.999_999_8, -0.499_999_37, 0.333_379_9, -0.250_076_2, 0.197_950_38, -0.164_200_84, 0.171_111_8,
+    0.999_999_8,
+    -0.499_999_37,
+    0.333_379_9,
+    -0.250_076_2,
+    0.197_950_38,
+    -0.164_200_84,
+    0.171_111_8,
     -0.153_657_03,
 ];
 /// `2^f` for `f` in -1/2 to 1/2: relative error below 2e-9 before rounding.
-const EXP2: [f32; 7] = [
-    1.0, 0.693_147_2, 0.240_226_46, 0.055_503_286, 0.009_618_489, 0.001_339_993_1, 0.000_153_458_12,
-];
+const EXP2: [f32; 7] =
+    [1.0, LN_2, 0.240_226_46, 0.055_503_286, 0.009_618_489, 0.001_339_993_1, 0.000_153_458_12];
 
 /// The bits of 2/3: below it a number counts to the next lower power of two.
 pub(crate) const TWO_THIRDS: u32 = 0x3f2a_aaab;
 
-/// `log2 x` for finite, normal, positive `x`.
+/// `log2 x` for finite, normal, positive `x`; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn log2(x: f32) -> f32 {
     // x = 2^exponent (1 + f), with f around 0, so that log2 1 is exactly 0 and the logarithm keeps
     // its relative accuracy beside it.
     let exponent = (x.to_bits().wrapping_sub(TWO_THIRDS) as i32) >> 23;
     let f = f32::from_bits(x.to_bits().wrapping_sub((exponent << 23) as u32)) - 1.0;
-    (f * polynomial(LN_OVER_F, f)).mul_add(LOG2_E, exponent as f32)
+    // What is cut from a NaN's bits is a number again: `0 x` brings the NaN back.
+    (f * polynomial(LN_OVER_F, f)).mul_add(LOG2_E, exponent as f32) + 0.0 * x
 }
 
 /// `2^x` for `x` in -126 to 127; NaN gives NaN.

@@ -85,7 +85,7 @@ fn sums_of_runs(products: &[f32], group_size: usize) -> Vec<f32> {
             let block_end = ((place / BLOCK + 1) * BLOCK).min(end);
             chunk_total += f64::from(sum_by_lanes(&products[place..block_end]));
             place = block_end;
-            if place % CHUNK == 0 || place == end {
+            if place.is_multiple_of(CHUNK) || place == end {
                 total += std::mem::take(&mut chunk_total);
             }
         }
@@ -111,7 +111,8 @@ fn sums_of_bands(products: &[f32], columns: usize, group_size: usize, bands: usi
         let (column, band) = (group / bands, group % bands);
         let rows: Vec<usize> = (band * group_size..(band + 1) * group_size).collect();
         let pieces = rows.chunks(ROWS_PER_PIECE);
-        let sums = pieces.map(|piece| piece.iter().fold(0.0f32, |sum, row| sum + products[row * columns + column]));
+        let sums =
+            pieces.map(|piece| piece.iter().fold(0.0f32, |sum, row| sum + products[row * columns + column]));
         sums.map(f64::from).sum::<f64>() as f32
     };
     (0..columns * bands).map(sum_of_group).collect()

@@ -191,7 +191,11 @@ pub struct Evaluation {
 /// # Errors
 /// [`ExperimentError`]: metadata that is missing or wrong, data that is not there, tensors that do not
 /// fit the model.
-pub fn evaluate_file(bytes: &[u8], path: Option<&Path>, device: &Device) -> Result<Evaluation, ExperimentError> {
+pub fn evaluate_file(
+    bytes: &[u8],
+    path: Option<&Path>,
+    device: &Device,
+) -> Result<Evaluation, ExperimentError> {
     struct Evaluate<'e> {
         stored: &'e StoredModel,
         batch_size: usize,
@@ -297,16 +301,31 @@ trait TaskVisitor {
 }
 
 /// Builds the task of `model` on `data` and hands it to `visitor`.
-fn with_task<V, O>(model: &ModelConfig, data: Data, settings: TaskSettings, visitor: V) -> Result<O, ExperimentError>
+fn with_task<V, O>(
+    model: &ModelConfig,
+    data: Data,
+    settings: TaskSettings,
+    visitor: V,
+) -> Result<O, ExperimentError>
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
     match model.clone() {
-        ModelConfig::MnistCnn(config) => images(move |device: &Device| config.init(device), data, settings, visitor),
-        ModelConfig::GlyphsCnn(config) => images(move |device: &Device| config.init(device), data, settings, visitor),
-        ModelConfig::ResNet(config) => images(move |device: &Device| config.init(device), data, settings, visitor),
-        ModelConfig::LstmLm(config) => text(move |device: &Device| config.init(device), data, settings, visitor),
-        ModelConfig::TransformerLm(config) => text(move |device: &Device| config.init(device), data, settings, visitor),
+        ModelConfig::MnistCnn(config) => {
+            images(move |device: &Device| config.init(device), data, settings, visitor)
+        }
+        ModelConfig::GlyphsCnn(config) => {
+            images(move |device: &Device| config.init(device), data, settings, visitor)
+        }
+        ModelConfig::ResNet(config) => {
+            images(move |device: &Device| config.init(device), data, settings, visitor)
+        }
+        ModelConfig::LstmLm(config) => {
+            text(move |device: &Device| config.init(device), data, settings, visitor)
+        }
+        ModelConfig::TransformerLm(config) => {
+            text(move |device: &Device| config.init(device), data, settings, visitor)
+        }
     }
 }
 
@@ -318,8 +337,7 @@ where
 {
     let Data::Images(data) = data else { unreachable!("checked by `check_fit`") };
     let TaskSettings { set, validation, augmentation, fingerprinted, .. } = settings;
-    let task =
-        ImageTask::new(build, data, validation, normalization(set)?, augmentation, &fingerprinted);
+    let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation, &fingerprinted);
     visitor.visit(&task)
 }
 

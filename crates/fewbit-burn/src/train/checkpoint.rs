@@ -82,7 +82,14 @@ pub(crate) struct Checkpoint {
 }
 
 impl Header {
-    pub(crate) fn new(step: u64, quantized: bool, mode: &str, fingerprint: u32, metrics_bytes: u64, seconds: f64) -> Self {
+    pub(crate) fn new(
+        step: u64,
+        quantized: bool,
+        mode: &str,
+        fingerprint: u32,
+        metrics_bytes: u64,
+        seconds: f64,
+    ) -> Self {
         Self { step, quantized, mode: mode.to_owned(), fingerprint, metrics_bytes, seconds, records: [0; 3] }
     }
 }
@@ -112,7 +119,8 @@ impl Checkpoint {
     pub(crate) fn newest(run: &Path) -> Result<(Option<Self>, Vec<CheckpointError>), CheckpointError> {
         let mut damaged = Vec::new();
         for (_, path) in list(run)?.into_iter().rev() {
-            let bytes = fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+            let bytes =
+                fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
             match parse(&bytes) {
                 Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
                 Err(what) => damaged.push(CheckpointError::Damaged { path, what: what.to_owned() }),
@@ -152,12 +160,16 @@ fn list(run: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
 
 fn parse(bytes: &[u8]) -> Result<Checkpoint, &'static str> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin as a checkpoint does")?;
-    let (body, sum) = bytes.split_last_chunk::<4>().map(|(body, sum)| (body, u32::from_le_bytes(*sum))).ok_or("it is cut")?;
+    let (body, sum) = bytes
+        .split_last_chunk::<4>()
+        .map(|(body, sum)| (body, u32::from_le_bytes(*sum)))
+        .ok_or("it is cut")?;
     if crc32fast::hash(body) != sum {
         return Err("its check sum differs");
     }
     let (len, rest) = rest.split_first_chunk::<4>().ok_or("it is cut")?;
-    let (header, mut rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or("its header is cut")?;
+    let (header, mut rest) =
+        rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or("its header is cut")?;
     let header: Header = serde_json::from_slice(header).map_err(|_| "its header is unreadable")?;
     let mut records: [Vec<u8>; 3] = Default::default();
     for (record, &len) in records.iter_mut().zip(&header.records) {

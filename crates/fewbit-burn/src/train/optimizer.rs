@@ -23,8 +23,7 @@ pub(crate) struct Optimizers {
 impl Optimizers {
     /// Fresh optimizers for `model`; `diffq` where the method is attached.
     pub(crate) fn new<M: Module>(config: &TrainConfig, model: &M, diffq: Option<&DiffQ>) -> Self {
-        let decay = (config.weight_decay > 0.0)
-            .then(|| WeightDecayConfig::new(config.weight_decay as f32));
+        let decay = (config.weight_decay > 0.0).then(|| WeightDecayConfig::new(config.weight_decay as f32));
         let weights = match config.optimizer {
             OptimizerKind::Sgd => {
                 // Dampening 0 is PyTorch's momentum; burn's default is 0.1.

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn order_does_not_matter() {
-        let scores = |values: &[f64]| values.iter().map(|&value| Score { value, weight: 1.0 }).collect::<Vec<_>>();
+        let scores =
+            |values: &[f64]| values.iter().map(|&value| Score { value, weight: 1.0 }).collect::<Vec<_>>();
         let (a, b) = (scores(&[1.0, 1.0, 0.0, 1.0]), scores(&[0.0, 1.0, 1.0, 0.0]));
         assert_eq!(sign_test(&a, &b), sign_test(&b, &a));
     }

@@ -87,14 +87,26 @@ pub trait Task {
     fn loss(&self, model: &Self::Model, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1>;
 
     /// The score of each of `records` of a split, in order, without augmentation.
-    fn evaluate(&self, model: &Self::Model, split: Split, records: Range<usize>, device: &Device) -> Vec<Score>;
+    fn evaluate(
+        &self,
+        model: &Self::Model,
+        split: Split,
+        records: Range<usize>,
+        device: &Device,
+    ) -> Vec<Score>;
 
     /// A check sum of data and settings that a resumed run must share.
     fn fingerprint(&self) -> u32;
 }
 
 /// The scores of every record of `split`, `batch_size` at a time.
-pub fn evaluate<T: Task>(task: &T, model: &T::Model, split: Split, batch_size: usize, device: &Device) -> Vec<Score> {
+pub fn evaluate<T: Task>(
+    task: &T,
+    model: &T::Model,
+    split: Split,
+    batch_size: usize,
+    device: &Device,
+) -> Vec<Score> {
     let records = task.evaluation_records(split);
     let mut scores = Vec::with_capacity(records);
     let mut start = 0;

@@ -197,10 +197,22 @@ impl<'a, T: Task> Trainer<'a, T> {
     fn start(&self) -> Result<State<T::Model>, TrainError> {
         self.device.seed(self.config.seed);
         let model = self.task.init(&self.autodiff());
+        // burn draws weights when they are first read; reading them all here ties them to the seed.
+        if let Some(found) = first_non_finite(&model) {
+            return Err(TrainError::NonFinite { step: 0, loss: f64::NAN, culprit: found.to_string() });
+        }
         // A configuration that does not fit the model is refused before the first step.
         self.config.quantization.attach(model.clone(), self.config.seed)?;
         let optimizers = Optimizers::new(self.config, &model, None);
-        Ok(State { step: 0, model, diffq: None, optimizers, seconds_before: 0.0, metrics_bytes: 0, rows: Vec::new() })
+        Ok(State {
+            step: 0,
+            model,
+            diffq: None,
+            optimizers,
+            seconds_before: 0.0,
+            metrics_bytes: 0,
+            rows: Vec::new(),
+        })
     }
 
     /// Ends the float phase: keeps the float network as a file and attaches the method.
@@ -335,8 +347,7 @@ impl<'a, T: Task> Trainer<'a, T> {
         let model = float.load_into(self.task.init(&self.device).valid())?;
         for bits in (1..=BitWidth::MAX.get()).rev() {
             let Some(width) = BitWidth::new(bits) else { continue };
-            let rounded =
-                StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
+            let rounded = StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
             let file = self.with_all_metadata(rounded).to_bytes().map_err(ExportError::from)?;
             if file.len() <= bytes {
                 return Ok(Some(file));
@@ -345,7 +356,12 @@ impl<'a, T: Task> Trainer<'a, T> {
         Ok(None)
     }
 
-    fn save(&self, state: &mut State<T::Model>, folder: &mut RunFolder, seconds: f64) -> Result<(), TrainError> {
+    fn save(
+        &self,
+        state: &mut State<T::Model>,
+        folder: &mut RunFolder,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
         folder.append_metrics(&state.rows)?;
         state.metrics_bytes += state.rows.len() as u64;
         state.rows.clear();

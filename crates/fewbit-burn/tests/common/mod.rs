@@ -9,9 +9,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use fewbit_burn::DiffQConfig;
-use fewbit_burn::train::{
-    BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig,
-};
+use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]
@@ -95,7 +93,8 @@ impl Task for StripesTask {
         let offset = if split == Split::Test { 200_000 } else { 100_000 };
         let numbers = records.map(|r| r as u64 + offset);
         let (images, labels) = Self::batch(numbers, device);
-        let predicted: Vec<i64> = model.forward(images).argmax(1).into_data().convert::<i64>().try_into_vec().unwrap();
+        let predicted: Vec<i64> =
+            model.forward(images).argmax(1).into_data().convert::<i64>().try_into_vec().unwrap();
         let labels: Vec<i64> = labels.into_data().convert::<i64>().try_into_vec().unwrap();
         let score = |(p, l)| Score { value: f64::from(u8::from(p == l)), weight: 1.0 };
         predicted.into_iter().zip(labels).map(score).collect()

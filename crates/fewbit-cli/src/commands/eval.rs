@@ -44,7 +44,12 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
             let mut out = std::io::stdout().lock();
             let ratio = report.float_bytes as f64 / report.bytes as f64;
             writeln!(out, "{:<12}{}", report.metric, report.value)?;
-            writeln!(out, "{:<12}{} ({ratio:.1} times smaller than float32)", "bytes", grouped(report.bytes))?;
+            writeln!(
+                out,
+                "{:<12}{} ({ratio:.1} times smaller than float32)",
+                "bytes",
+                grouped(report.bytes)
+            )?;
             writeln!(out, "{:<12}{:.3}", "mean bits", report.mean_bits)?;
             writeln!(out, "{:<12}{}, {} test records", "data", report.data, report.records)?;
         }

@@ -57,7 +57,9 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         Outcome::Interrupted { step } => {
             let data = data.map_or(String::new(), |path| format!(" --data {}", path.display()));
             let run = folder.path().display();
-            eprintln!("stopped after step {step}, all is saved; go on with:\n  fewbit train --resume {run}{data}");
+            eprintln!(
+                "stopped after step {step}, all is saved; go on with:\n  fewbit train --resume {run}{data}"
+            );
             Ok(Verdict::Done)
         }
     }
@@ -108,10 +110,8 @@ fn default_folder(name: &str, number: u32) -> PathBuf {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::new(format!("`{}` already exists", path.display())).hint(format!(
-        "go on with that run by `--resume {}`, or name another folder",
-        path.display()
-    ))
+    Failure::new(format!("`{}` already exists", path.display()))
+        .hint(format!("go on with that run by `--resume {}`, or name another folder", path.display()))
 }
 
 /// Set by the first Ctrl-C or SIGTERM; the second ends the process at once.

@@ -83,7 +83,13 @@ impl Inspection {
         for (key, value) in &self.metadata {
             writeln!(out, "{key:<22}{}", value.escape_debug())?;
         }
-        writeln!(out, "{:<22}{} ({:.1} times smaller than float32)", "bytes", grouped(self.bytes), self.ratio)?;
+        writeln!(
+            out,
+            "{:<22}{} ({:.1} times smaller than float32)",
+            "bytes",
+            grouped(self.bytes),
+            self.ratio
+        )?;
         writeln!(out, "{:<22}{:.3}", "mean bits", self.mean_bits)?;
         writeln!(out, "\nwhere the bytes go")?;
         let p = &self.bytes_by_part;
@@ -101,7 +107,11 @@ impl Inspection {
         }
         let names = self.tensors.iter().map(|tensor| tensor.name.escape_debug().count());
         let width = names.max().unwrap_or(0).max("tensor".len());
-        writeln!(out, "\n{:<width$}  {:<18} {:>9} {:>10}  groups of each width", "tensor", "shape", "mean bits", "bytes")?;
+        writeln!(
+            out,
+            "\n{:<width$}  {:<18} {:>9} {:>10}  groups of each width",
+            "tensor", "shape", "mean bits", "bytes"
+        )?;
         for tensor in &self.tensors {
             let shape: Vec<_> = tensor.shape.iter().map(ToString::to_string).collect();
             let widths: Vec<_> =

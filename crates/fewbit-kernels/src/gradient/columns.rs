@@ -6,7 +6,7 @@ use super::{COLUMNS_PER_STRIP, ROWS_PER_PIECE, round_all};
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Law};
-use crate::tile::{GroupWalker, NoiseBlock, for_each_part, pieces};
+use crate::tile::{Aligned, GroupWalker, NoiseBlock, for_each_part, pieces};
 
 /// Groups that are `group_size` rows of one column each.
 pub(super) fn sum_bands<L: Law>(
@@ -17,30 +17,19 @@ pub(super) fn sum_bands<L: Law>(
     gradient: &[f32],
     sums: &mut [f32],
 ) {
-    // Partial sums of at most 32 rows of a band, one row of them per piece.
-    let pieces_per_band = group_size.div_ceil(ROWS_PER_PIECE);
-    let mut partials = vec![0.0f32; bands * pieces_per_band * columns];
-    for_each_part(gradient.len(), &mut partials, columns, |piece, sums| {
-        let (band, part) = (piece / pieces_per_band, piece % pieces_per_band);
-        let first_row = band * group_size + part * ROWS_PER_PIECE;
-        let last_row = (first_row + ROWS_PER_PIECE).min((band + 1) * group_size);
-        let start = first_row * columns;
-        set.run(SumRows { law, key, start, gradient: &gradient[start..last_row * columns], sums });
-    });
-    // Turned to the stored order: neighbouring columns together, since they share cache lines.
-    const COLUMNS: usize = 16;
-    for_each_part(gradient.len(), sums, COLUMNS * bands, |strip, sums| {
-        let width = sums.len() / bands;
-        for (band, rows) in partials.chunks(pieces_per_band * columns).enumerate() {
-            let mut totals = [0.0f64; COLUMNS];
-            for row in rows.chunks(columns) {
-                for (total, part) in totals.iter_mut().zip(&row[strip * COLUMNS..][..width]) {
-                    *total += f64::from(*part);
-                }
-            }
-            for (column, total) in totals[..width].iter().enumerate() {
-                sums[column * bands + band] = *total as f32;
-            }
+    let sum_of_bands = |(place, gradient): (usize, &[f32])| {
+        let start = place * BANDS_PER_TILE * group_size * columns;
+        set.run(SumBands { law, key, columns, group_size, start, gradient })
+    };
+    let length = BANDS_PER_TILE * group_size * columns;
+    let partials: Vec<Vec<f32>> = if gradient.len() <= CHUNK {
+        gradient.chunks(length).enumerate().map(sum_of_bands).collect()
+    } else {
+        gradient.par_chunks(length).enumerate().map(sum_of_bands).collect()
+    };
+    for_each_part(gradient.len(), sums, COLUMNS_PER_TILE * bands, |strip, sums| {
+        for (tile, partials) in partials.iter().enumerate() {
+            turn(partials, columns, strip * COLUMNS_PER_TILE, sums, bands, tile * BANDS_PER_TILE);
         }
     });
 }
@@ -60,12 +49,12 @@ impl<L: Law> Kernel for SumRows<'_, L> {
     #[inline(always)]
     fn run(self) {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut products = [0.0; BLOCK];
+        let Aligned(products) = &mut Aligned::<f32, BLOCK>::zeros();
         let mut start = self.start;
         for row in self.gradient.chunks(self.sums.len()) {
             for (first, count) in pieces(start, row.len()) {
                 let here = first - start..first - start + count;
-                noise.multiply(first, &row[here.clone()], &mut products);
+                noise.multiply(first, &row[here.clone()], products);
                 add_all(&products[..count], &mut self.sums[here]);
             }
             start += row.len();
@@ -125,7 +114,7 @@ impl<L: Law> Kernel for SumStrip<'_, L> {
     fn run(self) -> Vec<f64> {
         let (rows, columns, group_size) = self.shape;
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut products = [0.0; BLOCK];
+        let Aligned(products) = &mut Aligned::<f32, BLOCK>::zeros();
         let first_stored = self.first_column * rows;
         let first_group = first_stored / group_size;
         let last_group = (first_stored + self.width * rows - 1) / group_size;
@@ -133,7 +122,7 @@ impl<L: Law> Kernel for SumStrip<'_, L> {
         for row in 0..rows {
             let mut walker = GroupWalker::new(first_stored + row, rows, group_size);
             for (first, count) in pieces(row * columns + self.first_column, self.width) {
-                noise.multiply(first, &self.gradient[first..first + count], &mut products);
+                noise.multiply(first, &self.gradient[first..first + count], products);
                 for product in &products[..count] {
                     sums[walker.group - first_group] += f64::from(*product);
                     walker.advance();

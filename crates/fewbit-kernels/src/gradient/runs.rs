@@ -6,7 +6,7 @@ use super::{LARGEST_SMALL_GROUP, round_all};
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Law};
-use crate::tile::{CHUNK, NoiseBlock, sum_of_run};
+use crate::tile::{Aligned, CHUNK, NoiseBlock, sum_of_run};
 
 /// Groups of a power of two up to 32: by adjacent pairs, each group inside one block.
 pub(super) fn sum_short<L: Law>(
@@ -56,7 +56,7 @@ impl<L: Law> ShortRuns<'_, L> {
     #[inline(always)]
     fn block_by_block<const SIZE: usize>(self) {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut products = [0.0; BLOCK];
+        let Aligned(products) = &mut Aligned::<f32, BLOCK>::zeros();
         let mut first = self.start;
         let blocks = self.gradient.chunks(BLOCK).zip(self.sums.chunks_mut(BLOCK / SIZE));
         for (gradient, sums) in blocks {
@@ -64,8 +64,8 @@ impl<L: Law> ShortRuns<'_, L> {
                 // A ragged last group is as if its missing weights had gradient 0.
                 products.fill(0.0);
             }
-            noise.multiply(first, gradient, &mut products);
-            add_groups::<SIZE>(&products, sums);
+            noise.multiply(first, gradient, products);
+            add_groups::<SIZE>(products, sums);
             first += gradient.len();
         }
     }
@@ -74,20 +74,21 @@ impl<L: Law> ShortRuns<'_, L> {
 /// The sum of every `SIZE` products of a block, by adjacent pairs, then pairs of those.
 #[inline(always)]
 fn add_groups<const SIZE: usize>(products: &[f32; BLOCK], sums: &mut [f32]) {
-    let (mut odd, mut even) = ([0.0; BLOCK / 2], [0.0; BLOCK / 4]);
+    let Aligned(odd) = &mut Aligned::<f32, { BLOCK / 2 }>::zeros();
+    let Aligned(even) = &mut Aligned::<f32, { BLOCK / 4 }>::zeros();
     let levels = SIZE.trailing_zeros();
     for level in 1..=levels {
         let count = BLOCK >> level;
         match level {
-            1 => add_pairs(products, &mut odd),
-            _ if level % 2 == 0 => add_pairs(&odd[..2 * count], &mut even[..count]),
+            1 => add_pairs(products, odd),
+            _ if level.is_multiple_of(2) => add_pairs(&odd[..2 * count], &mut even[..count]),
             _ => add_pairs(&even[..2 * count], &mut odd[..count]),
         }
     }
     let last = match levels {
         0 => &products[..],
-        _ if levels % 2 == 0 => &even,
-        _ => &odd,
+        _ if levels.is_multiple_of(2) => &even[..],
+        _ => &odd[..],
     };
     for (sum, last) in sums.iter_mut().zip(last) {
         *sum = *last;
@@ -141,13 +142,13 @@ impl<L: Law> Kernel for LongRuns<'_, L> {
     #[inline(always)]
     fn run(self) -> Vec<f64> {
         let mut noise = NoiseBlock::new(self.law, self.key);
-        let mut products = [0.0; BLOCK];
+        let Aligned(products) = &mut Aligned::<f32, BLOCK>::zeros();
         let mut place = self.start % self.group_size;
         let mut sums = vec![0.0; (place + self.gradient.len()).div_ceil(self.group_size)];
         let mut group = 0;
         let mut first = self.start;
         for gradient in self.gradient.chunks(BLOCK) {
-            noise.multiply(first, gradient, &mut products);
+            noise.multiply(first, gradient, products);
             first += gradient.len();
             let mut rest = &products[..gradient.len()];
             while !rest.is_empty() {

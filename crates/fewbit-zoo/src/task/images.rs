@@ -84,9 +84,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
         let draws: Vec<_> = batch
             .iter()
-            .map(|&BatchRecord { epoch, index }| {
-                (index, Some(Draw { seed, epoch, record: index as u64 }))
-            })
+            .map(|&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 })))
             .collect();
         let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index).into()).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);

@@ -32,7 +32,14 @@ impl<F> TextTask<F> {
         sum.update(settings.as_bytes());
         let mut train = text.train;
         let validation = train.split_off(train.len().saturating_sub(validation));
-        Self { build, train, validation, test: text.test, context: context.max(1), fingerprint: sum.finalize() }
+        Self {
+            build,
+            train,
+            validation,
+            test: text.test,
+            context: context.max(1),
+            fingerprint: sum.finalize(),
+        }
     }
 
     fn text(&self, split: Split) -> &[u8] {

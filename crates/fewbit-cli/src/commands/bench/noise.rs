@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use fewbit_kernels::{
-    BitsLaw, GroupLayout, NoiseKey, NoiseLaw, Parametrisation, add_noise, code_bits,
-    logit_gradient, minimum_maximum, steps, write_noise_gradient,
+    BitsLaw, GroupLayout, NoiseKey, NoiseLaw, Parametrisation, add_noise, code_bits, logit_gradient,
+    minimum_maximum, steps, write_noise_gradient,
 };
 use serde::Serialize;
 
@@ -72,8 +72,7 @@ impl Weight {
         add_noise(&self.values, &self.steps, layout, key, NoiseLaw::Gaussian, &mut self.noisy);
         write_noise_gradient(&self.gradient, layout, key, NoiseLaw::Gaussian, &mut self.sums);
         logit_gradient(&self.sums, &self.logits, law, range, &mut self.logit_gradient);
-        let bits =
-            code_bits(&self.logits, law, layout, self.values.len(), 1e-3, &mut self.penalty_gradient);
+        let bits = code_bits(&self.logits, law, layout, self.values.len(), 1e-3, &mut self.penalty_gradient);
         black_box((&self.noisy, &self.logit_gradient, &self.penalty_gradient));
         Ok(bits)
     }
