@@ -22,3 +22,8 @@ pub use penalty::{SizePenalty, soft_size};
 pub use reparam::PseudoQuantNoise;
 pub use site::Site;
 pub use stored::{ExportError, LoadError, StoredModel, StoredTensor, load};
+
+/// The README's example, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -55,11 +55,11 @@ fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
     let mut start = 0;
     while start < full {
         let end = full.min(start + GROUPS_PER_SUM);
-        add(bits.clone().slice([start..end]).sum() * site.grouping.size() as f64);
+        add(bits.clone().narrow(0, start, end - start).sum() * site.grouping.size() as f64);
         start = end;
     }
     if full < groups {
-        add(bits.slice([full..groups]).sum() * site.grouping.group_len(full) as f64);
+        add(bits.narrow(0, full, groups - full).sum() * site.grouping.group_len(full) as f64);
     }
     sum.unwrap_or_else(|| panic!("`{}` has no group", site.path))
 }

@@ -13,6 +13,10 @@ use clap::Parser;
 use args::{Cli, Command};
 use failure::Failure;
 
+/// Chosen by measurement: docs/decisions/0004.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How a command ended that could run.
 pub(crate) enum Verdict {
     /// All is well: exit code 0.

@@ -2,8 +2,9 @@
 //!
 //! Every operation is written once, as a [`Kernel`] of plain loops over slices that the compiler
 //! turns into vector code. [`InstructionSet::run`] is the same loop compiled for wider registers.
-//! Multiplications and additions are never fused, so that all compilations round alike and give
-//! equal bits.
+//! Nothing is reordered, and a product is fused with a sum only where the source says `mul_add`, so
+//! that all compilations round alike and give equal bits. A machine without fused instructions
+//! (x86-64 before 2013) has to compute them in software, and is many times slower.
 
 /// A loop to be compiled once per instruction set.
 ///
@@ -19,7 +20,7 @@ pub(crate) trait Kernel {
 pub enum InstructionSet {
     /// What every machine of the target has: SSE2 on x86-64, NEON on AArch64.
     Baseline,
-    /// Registers of 256 bits.
+    /// Registers of 256 bits, and fused products and sums.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     /// Registers of 512 bits.
@@ -27,7 +28,7 @@ pub enum InstructionSet {
     Avx512(Avx512),
 }
 
-/// Proof that the machine has AVX2.
+/// Proof that the machine has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
@@ -41,11 +42,12 @@ pub struct Avx512(());
 impl Avx2 {
     /// The only way in: holding one proves that the check was made.
     pub fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
+        let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
     }
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` exists only where AVX2 was detected.
+        // SAFETY: `self` exists only where AVX2 and FMA were detected.
         unsafe { run_avx2(kernel) }
     }
 }

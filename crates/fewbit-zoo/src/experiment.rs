@@ -101,8 +101,8 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// [`ExperimentError`] for the data, or where the two do not fit.
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>) -> Result<Self, ExperimentError> {
-        let data = load(recipe.data.set.into(), path)?;
-        check_fit(&recipe.model, recipe.data.set.into(), &data)?;
+        let data = load(recipe.data.set, path)?;
+        check_fit(&recipe.model, recipe.data.set, &data)?;
         let (validation, records) = match &data {
             Data::Images(images) => (recipe.data.validation, images.train.len()),
             Data::Text(text) => (recipe.data.validation, text.train.len()),
@@ -148,14 +148,14 @@ impl<'a> Experiment<'a> {
                     .with_metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))
                     .with_metadata("recipe", recipe.name.clone())
                     .with_metadata(MODEL, recipe.model.to_json())
-                    .with_metadata(DATA, recipe.data.set.word())
+                    .with_metadata(DATA, recipe.data.set.name())
                     .with_metadata(BATCH, recipe.training.evaluation_batch_size.to_string())
                     .with_metadata(CONTEXT, recipe.training.context.to_string());
                 Ok(trainer.run(self.folder, self.resume, self.observe)?)
             }
         }
         let settings = TaskSettings {
-            set: self.recipe.data.set.into(),
+            set: self.recipe.data.set,
             validation: self.recipe.data.validation,
             augmentation: self.recipe.augmentation(),
             context: self.recipe.training.context,

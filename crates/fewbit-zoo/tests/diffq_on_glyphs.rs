@@ -95,7 +95,8 @@ fn train(setting: Setting) -> Finished {
     let normalization = Normalization::new(&[0.2], &[0.2]).unwrap();
     let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE, "");
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
-    let mut quantization = DiffQConfig::new(8).with_noise(law).with_min_tensor_size(0).with_exclude(["*.bias"]);
+    let mut quantization =
+        DiffQConfig::new(8).with_noise(law).with_min_tensor_size(0).with_exclude(["*.bias"]);
     quantization.group_size = GroupSize::new(setting.group_size).unwrap();
     let config = TrainConfig {
         seed: 1,
@@ -134,7 +135,13 @@ fn train(setting: Setting) -> Finished {
     });
     let finished = Finished { bits: bits.collect(), rows };
     for row in &finished.rows {
-        println!("{setting:?} {:?}: {:.2} %, {} bytes, {:.2} bits", row.method, 100.0 * row.value, row.bytes, row.mean_bits);
+        println!(
+            "{setting:?} {:?}: {:.2} %, {} bytes, {:.2} bits",
+            row.method,
+            100.0 * row.value,
+            row.bytes,
+            row.mean_bits
+        );
     }
     println!("{setting:?} bits by layer {:.1?}", finished.bits);
     finished

@@ -13,14 +13,14 @@ use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Sp
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]
-pub struct SmallNet {
-    pub conv: Conv2d,
-    pub norm: BatchNorm,
-    pub fc: Linear,
+pub(crate) struct SmallNet {
+    pub(crate) conv: Conv2d,
+    pub(crate) norm: BatchNorm,
+    pub(crate) fc: Linear,
 }
 
 impl SmallNet {
-    pub fn new(device: &Device) -> Self {
+    pub(crate) fn new(device: &Device) -> Self {
         Self {
             conv: Conv2dConfig::new([1, 4], [3, 3]).init(device),
             norm: BatchNormConfig::new(4).init(device),
@@ -28,15 +28,15 @@ impl SmallNet {
         }
     }
 
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+    pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = activation::relu(self.norm.forward(self.conv.forward(images)));
         self.fc.forward(x.flatten(1, 3))
     }
 }
 
 /// Images whose class is the third of the picture that is brightest.
-pub struct StripesTask {
-    pub records: usize,
+pub(crate) struct StripesTask {
+    pub(crate) records: usize,
 }
 
 impl StripesTask {
@@ -106,7 +106,7 @@ impl Task for StripesTask {
 }
 
 /// A run of a second.
-pub fn short_config() -> TrainConfig {
+pub(crate) fn short_config() -> TrainConfig {
     TrainConfig {
         seed: 5,
         batch_size: 16,
@@ -131,6 +131,6 @@ pub fn short_config() -> TrainConfig {
 }
 
 /// The numbers of a tensor.
-pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
 }

@@ -8,44 +8,44 @@ use std::sync::LazyLock;
 use tempfile::TempDir;
 
 /// A folder that goes away with the test.
-pub struct Scratch(TempDir);
+pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fewbit"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Finished {
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
         Finished::of(self.command(args).output().unwrap())
     }
 }
 
 /// What a command left.
-pub struct Finished {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Finished {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -55,14 +55,14 @@ impl Finished {
 
     /// Checks that the command ran.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Checks that the command could not run, said so on stderr alone in all of `words`, and did not panic.
     #[track_caller]
-    pub fn refused(self, words: &[&str]) -> Self {
+    pub(crate) fn refused(self, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(2), "{}\n{}", self.stdout, self.stderr);
         assert!(self.stdout.is_empty(), "{}", self.stdout);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -74,7 +74,7 @@ impl Finished {
 }
 
 /// Settings of a run of a few seconds.
-pub const SHORT: [&str; 16] = [
+pub(crate) const SHORT: [&str; 16] = [
     "--set",
     "training.float_steps=8",
     "--set",
@@ -94,12 +94,12 @@ pub const SHORT: [&str; 16] = [
 ];
 
 /// `train` with the quick-start recipe cut to a few seconds.
-pub fn short_train<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn short_train<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["train"], &SHORT[..], more].concat()
 }
 
 /// A finished short run, made once for all tests of a file.
-pub fn finished_run() -> &'static Path {
+pub(crate) fn finished_run() -> &'static Path {
     static RUN: LazyLock<(Scratch, PathBuf)> = LazyLock::new(|| {
         let scratch = Scratch::new();
         scratch.run(&short_train(&["--out", "run"])).ok();
@@ -110,6 +110,6 @@ pub fn finished_run() -> &'static Path {
 }
 
 /// The same as text.
-pub fn finished_file() -> String {
+pub(crate) fn finished_file() -> String {
     finished_run().join("model.fewbit").display().to_string()
 }

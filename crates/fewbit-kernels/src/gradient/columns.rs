@@ -6,7 +6,7 @@ use super::{COLUMNS_PER_STRIP, ROWS_PER_PIECE, round_all};
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Law};
-use crate::tile::{Aligned, GroupWalker, NoiseBlock, for_each_part, pieces};
+use crate::tile::{Aligned, CHUNK, GroupWalker, NoiseBlock, for_each_part, pieces};
 
 /// Groups that are `group_size` rows of one column each.
 pub(super) fn sum_bands<L: Law>(
@@ -17,21 +17,70 @@ pub(super) fn sum_bands<L: Law>(
     gradient: &[f32],
     sums: &mut [f32],
 ) {
-    let sum_of_bands = |(place, gradient): (usize, &[f32])| {
-        let start = place * BANDS_PER_TILE * group_size * columns;
-        set.run(SumBands { law, key, columns, group_size, start, gradient })
+    // A piece is at most 32 rows of a band, and has one row of sums.
+    let pieces_per_band = group_size.div_ceil(ROWS_PER_PIECE);
+    let pieces = bands * pieces_per_band;
+    let pieces_per_task = (CHUNK / columns / group_size.min(ROWS_PER_PIECE)).max(1);
+    let sum_of_pieces = |task: usize| {
+        let from = task * pieces_per_task;
+        let mut sums = vec![0.0f32; pieces_per_task.min(pieces - from) * columns];
+        for (piece, sums) in (from..).zip(sums.chunks_mut(columns)) {
+            let (band, part) = (piece / pieces_per_band, piece % pieces_per_band);
+            let first_row = band * group_size + part * ROWS_PER_PIECE;
+            let last_row = (first_row + ROWS_PER_PIECE).min((band + 1) * group_size);
+            let start = first_row * columns;
+            set.run(SumRows { law, key, start, gradient: &gradient[start..last_row * columns], sums });
+        }
+        sums
     };
-    let length = BANDS_PER_TILE * group_size * columns;
+    let tasks = 0..pieces.div_ceil(pieces_per_task);
     let partials: Vec<Vec<f32>> = if gradient.len() <= CHUNK {
-        gradient.chunks(length).enumerate().map(sum_of_bands).collect()
+        tasks.map(sum_of_pieces).collect()
     } else {
-        gradient.par_chunks(length).enumerate().map(sum_of_bands).collect()
+        tasks.into_par_iter().map(sum_of_pieces).collect()
     };
-    for_each_part(gradient.len(), sums, COLUMNS_PER_TILE * bands, |strip, sums| {
-        for (tile, partials) in partials.iter().enumerate() {
-            turn(partials, columns, strip * COLUMNS_PER_TILE, sums, bands, tile * BANDS_PER_TILE);
+    let row_of =
+        |piece: usize| &partials[piece / pieces_per_task][piece % pieces_per_task * columns..][..columns];
+    let rows_of_band = |band: usize| (band * pieces_per_band..(band + 1) * pieces_per_band).map(row_of);
+    for_each_part(gradient.len(), sums, STRIP * bands, |strip, sums| {
+        for first_band in (0..bands).step_by(SQUARE) {
+            for (square, sums) in sums.chunks_mut(SQUARE * bands).enumerate() {
+                let column = strip * STRIP + square * SQUARE;
+                turn(first_band, bands, sums, |band| total(rows_of_band(band), column));
+            }
         }
     });
+}
+
+/// Columns of one piece of work: several squares side by side, so that a page is met once for all.
+const STRIP: usize = 8 * SQUARE;
+/// Bands and columns that are turned from the order of rows to the stored order at once: what is
+/// read and what is written are whole cache lines.
+const SQUARE: usize = 16;
+
+/// The sums of some columns of a band: its pieces, added in `f64`.
+fn total<'a>(rows: impl Iterator<Item = &'a [f32]>, first_column: usize) -> [f32; SQUARE] {
+    let mut totals = [0.0f64; SQUARE];
+    for row in rows {
+        for (total, part) in totals.iter_mut().zip(&row[first_column..]) {
+            *total += f64::from(*part);
+        }
+    }
+    totals.map(|total| total as f32)
+}
+
+/// Writes the sums of some bands to their places in a strip of columns.
+fn turn(first_band: usize, bands: usize, sums: &mut [f32], of_band: impl Fn(usize) -> [f32; SQUARE]) {
+    let count = SQUARE.min(bands - first_band);
+    let mut square = [[0.0f32; SQUARE]; SQUARE];
+    for (place, row) in square[..count].iter_mut().enumerate() {
+        *row = of_band(first_band + place);
+    }
+    for (column, sums) in sums.chunks_mut(bands).enumerate() {
+        for (sum, row) in sums[first_band..][..count].iter_mut().zip(&square) {
+            *sum = row[column];
+        }
+    }
 }
 
 /// Adds the products of some rows, row after row, to one sum per column.

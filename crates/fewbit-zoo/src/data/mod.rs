@@ -16,12 +16,15 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::error::DataError;
 pub use self::image_set::{ImageData, ImageSet, ImageShape};
 pub use self::text::TextSet;
 
 /// The data sets, by the names they have in recipes and on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DataSetKind {
     /// Generated, distorted digits, 1 × 28 × 28: needs no files.
     Glyphs,
@@ -36,6 +39,10 @@ pub enum DataSetKind {
 impl DataSetKind {
     /// Every data set.
     pub const ALL: [Self; 4] = [Self::Glyphs, Self::Mnist, Self::Cifar10, Self::Text];
+
+    /// The names of all, in the order of [`ALL`](Self::ALL).
+    pub const NAMES: [&str; 4] =
+        [Self::ALL[0].name(), Self::ALL[1].name(), Self::ALL[2].name(), Self::ALL[3].name()];
 
     /// The name in recipes and on the command line; [`FromStr`] takes it back.
     pub const fn name(self) -> &'static str {

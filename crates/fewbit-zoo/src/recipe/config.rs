@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::DataSetKind;
 use crate::models::SettingError;
 
 /// An enum of words, written in a recipe as its variants' names in kebab case.
@@ -30,20 +31,6 @@ macro_rules! words {
             }
         }
     };
-}
-
-words! {
-    /// The data sets.
-    DataSet {
-        /// Distorted digits, made on the spot: images `[1, 28, 28]`, 10 classes.
-        Glyphs = "glyphs",
-        /// Handwritten digits: images `[1, 28, 28]`, 10 classes.
-        Mnist = "mnist",
-        /// Small photographs: images `[3, 32, 32]`, 10 classes.
-        Cifar10 = "cifar10",
-        /// The bytes of any text.
-        Text = "text",
-    }
 }
 
 words! {
@@ -111,7 +98,7 @@ words! {
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// The data set.
-    pub set: DataSet,
+    pub set: DataSetKind,
     /// What is done to training images.
     #[serde(default = "DataConfig::default_augment")]
     pub augment: Augment,
@@ -242,32 +229,30 @@ impl Default for TrainingConfig {
     }
 }
 
-impl DataSet {
-    /// Shape `[channels, height, width]` of an image and number of classes; `None` for text.
-    pub const fn images(self) -> Option<([usize; 3], usize)> {
-        match self {
-            Self::Glyphs | Self::Mnist => Some(([1, 28, 28], 10)),
-            Self::Cifar10 => Some(([3, 32, 32], 10)),
-            Self::Text => None,
-        }
+/// Shape `[channels, height, width]` of an image of a set and number of classes; `None` for text.
+pub(super) const fn images_of(set: DataSetKind) -> Option<([usize; 3], usize)> {
+    match set {
+        DataSetKind::Glyphs | DataSetKind::Mnist => Some(([1, 28, 28], 10)),
+        DataSetKind::Cifar10 => Some(([3, 32, 32], 10)),
+        DataSetKind::Text => None,
     }
+}
 
-    /// Training images of the sets that are the same everywhere.
-    const fn training_images(self) -> Option<usize> {
-        match self {
-            Self::Mnist => Some(60_000),
-            Self::Cifar10 => Some(50_000),
-            Self::Glyphs | Self::Text => None,
-        }
+/// Training images of the sets that are the same everywhere.
+const fn training_images_of(set: DataSetKind) -> Option<usize> {
+    match set {
+        DataSetKind::Mnist => Some(60_000),
+        DataSetKind::Cifar10 => Some(50_000),
+        DataSetKind::Glyphs | DataSetKind::Text => None,
     }
+}
 
-    /// The kinds of model that take this set's records.
-    pub(super) const fn models(self) -> &'static [&'static str] {
-        match self {
-            Self::Glyphs | Self::Mnist => &["mnist-cnn", "glyphs-cnn"],
-            Self::Cifar10 => &["resnet"],
-            Self::Text => &["lstm-lm", "transformer-lm"],
-        }
+/// The kinds of model that take a set's records.
+pub(super) const fn models_for(set: DataSetKind) -> &'static [&'static str] {
+    match set {
+        DataSetKind::Glyphs | DataSetKind::Mnist => &["mnist-cnn", "glyphs-cnn"],
+        DataSetKind::Cifar10 => &["resnet"],
+        DataSetKind::Text => &["lstm-lm", "transformer-lm"],
     }
 }
 
@@ -281,11 +266,11 @@ impl DataConfig {
     }
 
     pub(super) fn validate_together(&self) -> Result<(), SettingError> {
-        if self.set.images().is_none() && self.augment != Augment::None {
+        if images_of(self.set).is_none() && self.augment != Augment::None {
             let found = format!("\"{}\"", self.augment);
             return Err(SettingError::invalid("data.augment", found, "\"none\" for text"));
         }
-        match self.set.training_images() {
+        match training_images_of(self.set) {
             Some(records) if self.validation >= records => Err(SettingError::invalid(
                 "data.validation",
                 self.validation,

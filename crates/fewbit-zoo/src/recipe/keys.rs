@@ -2,8 +2,9 @@
 
 use toml::{Table, Value};
 
-use super::config::{Augment, DataSet, Method, Noise, OptimizerKind, Parametrisation, Schedule};
+use super::config::{Augment, Method, Noise, OptimizerKind, Parametrisation, Schedule};
 use super::error::RecipeError;
+use crate::data::DataSetKind;
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
 
@@ -57,7 +58,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     ];
     let mut settings = vec![Setting::required("", "name", Kind::Text)];
     settings.extend(Setting::optional("", &[("seed", Kind::Count { least: 0, most: i64::MAX })]));
-    settings.push(Setting::required("data", "set", Kind::Choice(DataSet::WORDS)));
+    settings.push(Setting::required("data", "set", Kind::Choice(&DataSetKind::NAMES)));
     settings.extend(Setting::optional("data", &data));
     settings.extend(ModelConfig::settings(model_kind, "model"));
     settings.extend(Setting::optional("quantization", &quantization));

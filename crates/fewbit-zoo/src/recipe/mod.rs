@@ -15,8 +15,8 @@ mod tests;
 
 pub use builtin::builtin_names;
 pub use config::{
-    Augment, DataConfig, DataSet, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
-    QuantizationConfig, Schedule, TrainingConfig,
+    Augment, DataConfig, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, QuantizationConfig,
+    Schedule, TrainingConfig,
 };
 pub use error::RecipeError;
 pub use overrides::{resolve, set};
@@ -107,7 +107,7 @@ impl Recipe {
 
     fn validate_model_against_data(&self) -> Result<(), RecipeError> {
         let set = self.data.set;
-        match (self.model.input(), set.images()) {
+        match (self.model.input(), config::images_of(set)) {
             (ModelInput::Images { shape, .. }, Some((needed, _))) if shape != needed => {}
             (ModelInput::Images { classes, .. }, Some((_, needed))) if classes != needed => {
                 let needed = format!("{needed}, the classes of `{set}`");
@@ -126,7 +126,7 @@ impl Recipe {
         Err(SettingError::invalid(
             "model.kind",
             format!("\"{}\"", self.model.kind()),
-            format!("a model for the data set `{set}`: {}", set.models().join(", ")),
+            format!("a model for the data set `{set}`: {}", config::models_for(set).join(", ")),
         )
         .into())
     }

@@ -3,20 +3,8 @@
 use fewbit::{BitsParametrisation, GroupSize};
 use fewbit_burn::{DiffQConfig, NoiseLaw, train};
 
-use super::{Augment, DataSet, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
-use crate::data::DataSetKind;
+use super::{Augment, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
 use crate::data::augment::Augmentation;
-
-impl From<DataSet> for DataSetKind {
-    fn from(set: DataSet) -> Self {
-        match set {
-            DataSet::Glyphs => Self::Glyphs,
-            DataSet::Mnist => Self::Mnist,
-            DataSet::Cifar10 => Self::Cifar10,
-            DataSet::Text => Self::Text,
-        }
-    }
-}
 
 impl Recipe {
     /// How training images are varied.

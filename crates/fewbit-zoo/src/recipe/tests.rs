@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use toml::Table;
 
 use super::*;
+use crate::data::DataSetKind;
 use crate::models::{GlyphsCnnConfig, TransformerLmConfig};
 
 const SMALLEST: &str = "name = 'small'\n[data]\nset = 'glyphs'\n[model]\nkind = 'glyphs-cnn'\n";
@@ -296,7 +297,7 @@ fn a_recipe_changed_by_a_program_is_checked_as_one_from_a_file() {
         "hidden",
     );
     refused(
-        |r| (r.data.set, r.data.validation) = (DataSet::Mnist, 60_000),
+        |r| (r.data.set, r.data.validation) = (DataSetKind::Mnist, 60_000),
         "fewer than the 60000 training records",
     );
 }
