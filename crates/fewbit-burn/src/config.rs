@@ -9,7 +9,7 @@ use fewbit_kernels::NoiseLaw;
 
 use crate::control::Control;
 use crate::diffq::{Attach, DiffQ};
-use crate::layout::{ParameterEntry, parameters};
+use crate::layout::{ParameterEntry, is_running_statistic, parameters};
 use crate::pattern;
 use crate::site::Site;
 
@@ -209,9 +209,8 @@ impl DiffQConfig {
     /// Whether a parameter is quantized: it is large enough, included and not excluded. Running
     /// statistics never are.
     pub fn chooses(&self, entry: &ParameterEntry) -> bool {
-        let field = entry.path.rsplit('.').next().unwrap_or_default();
         entry.len() > self.min_tensor_size
-            && !matches!(field, "running_mean" | "running_var")
+            && !is_running_statistic(&entry.path)
             && pattern::selects(&self.include, &self.exclude, &entry.path)
     }
 

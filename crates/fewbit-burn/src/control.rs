@@ -108,8 +108,8 @@ impl Control {
         self.0.micro_step.store(clock.micro_step, Ordering::Relaxed);
     }
 
-    /// Call once after each optimizer step: the next read draws fresh noise.
-    pub fn advance(&self) {
+    /// The next read draws the noise of the next step.
+    pub(crate) fn advance(&self) {
         self.0.step.fetch_add(1, Ordering::Relaxed);
         self.0.micro_step.store(0, Ordering::Relaxed);
     }

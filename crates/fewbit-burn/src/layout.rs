@@ -52,6 +52,11 @@ impl Orientation {
     }
 }
 
+/// Whether the tensor at `path` is a statistic that batch norm keeps, not a parameter.
+pub(crate) fn is_running_statistic(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("running_mean" | "running_var"))
+}
+
 /// One parameter or running statistic of a model.
 #[derive(Clone, Debug)]
 pub struct ParameterEntry {

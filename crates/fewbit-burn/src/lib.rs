@@ -1,4 +1,4 @@
-//! Trains [burn](burn) models for a small file: DiffQ as a reparameterization, the training loop,
+//! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
 //! export to a `.fewbit` file and loading it back.
 
 pub mod config;

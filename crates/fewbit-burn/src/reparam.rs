@@ -39,6 +39,21 @@ struct Kept {
 }
 
 impl Draw {
+    /// The kept weight, if it is of this mode and draw and the stored weight has not moved since. Where
+    /// the backend cannot tell that, nothing is used again: the same draw is then made anew.
+    fn reuse<const D: usize>(&self, mode: Mode, clock: NoiseClock, node: Option<u64>) -> Option<Tensor<D>> {
+        let kept = self.kept();
+        let kept = kept.as_ref().filter(|kept| (kept.mode, kept.clock) == (mode, clock))?;
+        if node.is_none() || kept.node != node {
+            return None;
+        }
+        kept.weight.downcast_ref::<Tensor<D>>().cloned()
+    }
+
+    fn keep(&self, kept: Kept) {
+        *self.kept() = Some(kept);
+    }
+
     /// Drops the kept weight and with it the last step's graph.
     pub(crate) fn forget(&self) {
         *self.kept() = None;
@@ -67,12 +82,8 @@ impl Reparameterization for PseudoQuantNoise {
             return self.rounded(&base);
         }
         let (clock, node) = (self.control.clock(), graph_node(&base));
-        let mut kept = self.draw.kept();
-        if let Some(kept) = kept.as_ref()
-            && (kept.mode, kept.clock, kept.node) == (mode, clock, node)
-            && let Some(weight) = kept.weight.downcast_ref::<Tensor<D>>()
-        {
-            return weight.clone();
+        if let Some(weight) = self.draw.reuse::<D>(mode, clock, node) {
+            return weight;
         }
         let weight = match mode {
             Mode::Float => base,
@@ -82,7 +93,7 @@ impl Reparameterization for PseudoQuantNoise {
             Mode::StraightThrough => self.rounded(&base) + (base.clone() - base.detach()),
             Mode::Rounded => self.rounded(&base),
         };
-        *kept = Some(Kept { mode, clock, node, weight: Box::new(weight.clone()) });
+        self.draw.keep(Kept { mode, clock, node, weight: Box::new(weight.clone()) });
         weight
     }
 }

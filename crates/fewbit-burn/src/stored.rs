@@ -16,7 +16,7 @@ use fewbit::{
 
 use crate::config::DiffQConfig;
 use crate::diffq::{DiffQ, logits};
-use crate::layout::{ParameterEntry, PathTracker, parameters};
+use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameters};
 use crate::reparam::values;
 
 /// One tensor of a file, in stored order `[out, …]`.
@@ -219,6 +219,18 @@ impl StoredModel {
             tensors.insert(entry.path, tensor);
         }
         Ok(Self { tensors, metadata: BTreeMap::new() })
+    }
+
+    /// Whether any tensor is a running statistic.
+    pub fn has_running_statistics(&self) -> bool {
+        self.tensors.keys().any(|path| is_running_statistic(path))
+    }
+
+    /// The same with the running statistics of `other`, of the same model.
+    #[must_use]
+    pub fn with_running_statistics_of(mut self, other: Self) -> Self {
+        self.tensors.extend(other.tensors.into_iter().filter(|(path, _)| is_running_statistic(path)));
+        self
     }
 
     /// Adds an entry of metadata.

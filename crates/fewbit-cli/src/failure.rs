@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
+use std::path::Path;
 
 /// An error with its causes, and a hint where a person can act on one.
 #[derive(Debug)]
@@ -17,6 +18,11 @@ impl Failure {
         Self { error: message.into().into(), hint: None }
     }
 
+    /// The same, naming the file that was being worked on.
+    pub(crate) fn about(self, path: &Path) -> Self {
+        Self { error: format!("{}: {self}", path.display()).into(), hint: self.hint }
+    }
+
     /// The same with something to try.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -29,11 +35,33 @@ impl Failure {
 
     /// The error and its causes on stderr, each once.
     pub(crate) fn print(&self) {
-        eprintln!("error: {self}");
+        say(format_args!("error: {}", harmless(&self.to_string())));
         if let Some(hint) = &self.hint {
-            eprintln!("\nhint: {hint}");
+            say(format_args!("\nhint: {}", harmless(hint)));
         }
     }
+}
+
+/// A line on stderr. Nobody may be reading it, which is no reason to stop a training.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Text that may quote a stranger's file: shortened, and without characters that a terminal obeys.
+fn harmless(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let mut out = String::new();
+    for c in text.chars().take(LONGEST) {
+        match c {
+            '\n' => out.push(c),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
 }
 
 impl fmt::Display for Failure {
@@ -57,5 +85,16 @@ impl fmt::Display for Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self { error: Box::new(error), hint: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn control_characters_are_shown_not_obeyed() {
+        assert_eq!(harmless("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\nc");
+        assert_eq!(harmless(&"x".repeat(3000)).chars().count(), 2001);
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Verdict {
     Done,
     /// A check failed: exit code 1.
     CheckFailed,
+    /// Stopped by a signal with everything saved: exit code 130, so that what follows does not run.
+    Interrupted,
 }
 
 fn main() -> ExitCode {
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::CheckFailed) => ExitCode::from(1),
+        Ok(Verdict::Interrupted) => ExitCode::from(130),
         // The reader of a pipe has gone, as `head` does: nothing is wrong.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {

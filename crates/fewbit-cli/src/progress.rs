@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use fewbit_burn::train::{Event, Row};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::failure::say;
+
 /// Seconds between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -67,7 +69,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => say(format_args!("{text}")),
         }
     }
 

@@ -127,6 +127,61 @@ fn outputs_that_cannot_be_written_leave_everything_as_it_was() {
 }
 
 #[test]
+fn unpack_does_not_overwrite_what_it_reads() {
+    let scratch = Scratch::new();
+    scratch.write("model.fewbit", &fs::read(finished_file()).unwrap());
+    scratch
+        .run(&["unpack", "model.fewbit", "-o", "./model.fewbit"])
+        .refused(&["model.fewbit", "another output"]);
+    assert_eq!(fs::read(scratch.path("model.fewbit")).unwrap(), fs::read(finished_file()).unwrap());
+}
+
+#[test]
+fn a_path_that_no_one_reads_is_refused() {
+    let scratch = Scratch::new();
+    scratch.run(&["train", "--data", "nowhere"]).refused(&["glyphs", "nowhere"]);
+}
+
+#[test]
+fn a_refused_run_leaves_no_folder() {
+    let scratch = Scratch::new();
+    scratch
+        .run(&short_train(&["--set", "quantization.exclude=[\"nothing*\"]", "--out", "run"]))
+        .refused(&["nothing*"]);
+    assert!(!scratch.path("run").exists());
+    scratch.run(&["train", "--set", "name=../escaped"]).refused(&["name", "../escaped"]);
+}
+
+/// A file with this description and one small tensor.
+fn described(scratch: &Scratch, metadata: &[(&str, &str)]) -> String {
+    let mut writer = fewbit::ContainerWriter::new();
+    for (key, value) in metadata {
+        writer.metadata(key, value).unwrap();
+    }
+    writer.float("weight", &[1], &[0.5]).unwrap();
+    scratch.write("described.fewbit", &writer.to_bytes()).display().to_string()
+}
+
+#[test]
+fn descriptions_in_a_strangers_file_are_checked_before_they_are_believed() {
+    let scratch = Scratch::new();
+    let lm = r#"{"kind":"transformer-lm","dim":8,"layers":1,"heads":1,"context":16}"#;
+    let text = ("data", "text");
+    let file = described(&scratch, &[]);
+    scratch.run(&["eval", &file]).refused(&["described.fewbit", "model"]);
+    let file = described(&scratch, &[("model", lm), text, ("evaluation_batch_size", "4"), ("context", "17")]);
+    scratch.run(&["eval", &file]).refused(&["context", "17", "16"]);
+    let file =
+        described(&scratch, &[("model", lm), text, ("evaluation_batch_size", "99999999"), ("context", "8")]);
+    scratch.run(&["eval", &file]).refused(&["evaluation_batch_size", "99999999"]);
+    let file = described(&scratch, &[("model", lm), text, ("evaluation_batch_size", "4"), ("context", "8")]);
+    scratch.run(&["eval", &file]).refused(&["1 values"]);
+    let file = described(&scratch, &[("model", "{\"kind\":\"\\u001b[31m\"}"), text]);
+    let refused = scratch.run(&["eval", &file]).refused(&["kind"]);
+    assert!(!refused.stderr.contains('\u{1b}'), "{}", refused.stderr);
+}
+
+#[test]
 fn an_existing_run_folder_is_kept_and_the_way_on_is_shown() {
     let scratch = Scratch::new();
     scratch.write("run/notes", b"mine");

@@ -132,8 +132,9 @@ fn ctrl_c_saves_and_resume_ends_in_the_same_bytes() {
     }
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    let stopped = Finished::of(child.wait_with_output().unwrap()).ok();
-    assert!(stopped.stderr.contains("fewbit train --resume cut"), "{}", stopped.stderr);
+    let stopped = Finished::of(child.wait_with_output().unwrap());
+    assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("fewbit train --resume 'cut'"), "{}", stopped.stderr);
     let resumed = scratch.run(&["train", "--resume", "cut"]).ok();
     assert!(resumed.stderr.contains("resumed at step "), "{}", resumed.stderr);
     assert!(!resumed.stderr.contains("resumed at step 0"), "{}", resumed.stderr);

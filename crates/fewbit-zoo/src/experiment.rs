@@ -1,20 +1,21 @@
 //! From a recipe to a run, and from a file back to its task.
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use fewbit::ContainerReader;
 use fewbit_burn::train::{
     Event, Metric, Outcome, RunFolder, Split, Task, TrainConfig, TrainError, Trainer, evaluate, mean,
 };
-use fewbit_burn::{LoadError, StoredModel};
+use fewbit_burn::{DiffQConfig, LoadError, StoredModel};
 
 use crate::data::augment::{Augmentation, Normalization};
 use crate::data::{DataError, DataSetKind, ImageData, TextSet, load_images, load_text};
 use crate::models::{ByteLanguageModel, ImageClassifier, ModelConfig, ModelError, ModelInput};
-use crate::recipe::Recipe;
+use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, Recipe};
 use crate::task::{ImageTask, TextTask};
 
 /// The generated set is one set, whatever the seed of the run, so that results can be compared.
@@ -50,7 +51,23 @@ pub enum ExperimentError {
         /// What was found.
         found: String,
         /// What was needed.
-        needed: &'static str,
+        needed: String,
+    },
+    /// Tensors that cannot be the described network's.
+    #[error("the file has {found} values, the network that it describes has {needed}")]
+    ValueCount {
+        /// Values of all tensors.
+        found: u64,
+        /// Values of the network.
+        needed: u64,
+    },
+    /// A path where none is read.
+    #[error("data set `{data}` is generated and reads no path, but `{}` was passed", path.display())]
+    PathNotRead {
+        /// The data set.
+        data: DataSetKind,
+        /// What was passed.
+        path: PathBuf,
     },
     /// A network and a data set that do not go together.
     #[error("model `{model}` takes {needed}, data set `{data}` has {found}")]
@@ -65,12 +82,20 @@ pub enum ExperimentError {
         found: String,
     },
     /// A validation split that leaves nothing to train on.
-    #[error("data.validation is {validation}, but the training set has {records} records in all")]
+    #[error(
+        "data.validation is {validation}: it leaves {left} {unit} of {all} to train on, at least {needed} needed"
+    )]
     Validation {
-        /// Records to hold back.
+        /// To hold back.
         validation: usize,
-        /// Records there are.
-        records: usize,
+        /// What is left.
+        left: usize,
+        /// What there is.
+        all: usize,
+        /// What is needed.
+        needed: usize,
+        /// Images or bytes.
+        unit: &'static str,
     },
 }
 
@@ -103,13 +128,17 @@ impl<'a> Experiment<'a> {
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>) -> Result<Self, ExperimentError> {
         let data = load(recipe.data.set, path)?;
         check_fit(&recipe.model, recipe.data.set, &data)?;
-        let (validation, records) = match &data {
-            Data::Images(images) => (recipe.data.validation, images.train.len()),
-            Data::Text(text) => (recipe.data.validation, text.train.len()),
+        let (all, needed, unit) = match &data {
+            Data::Images(images) => (images.train.len(), 1, "images"),
+            // One window to train on, room for its random shift, and the last target.
+            Data::Text(text) => (text.train.len(), 2 * recipe.training.context + 1, "bytes"),
         };
-        if validation >= records {
-            return Err(ExperimentError::Validation { validation, records });
+        let validation = recipe.data.validation;
+        let left = all.saturating_sub(validation);
+        if left < needed {
+            return Err(ExperimentError::Validation { validation, left, all, needed, unit });
         }
+        check_method(recipe)?;
         Ok(Self { recipe, config: recipe.train_config(), data })
     }
 
@@ -205,23 +234,37 @@ pub fn evaluate_file(
         type Output = Result<(Metric, f64, usize), ExperimentError>;
 
         fn visit<T: Task>(self, task: &T) -> Self::Output {
-            let model = self.stored.load_into(task.init(self.device).valid())?;
+            let model = self.stored.load_into(task.init(self.device))?;
             let scores = evaluate(task, &model, Split::Test, self.batch_size, self.device);
             Ok((task.metric(), mean(&scores), scores.len()))
         }
     }
-    let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-    let text = |key| stored.metadata.get(key).ok_or(ExperimentError::MetadataMissing { key });
-    let number = |key| {
+    let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
+    let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
+    let number = |key, most: usize| {
         let found = text(key)?;
-        found.parse().ok().filter(|&number| (1..=MAX_NUMBER).contains(&number)).ok_or_else(|| {
-            let found = found.clone();
-            ExperimentError::MetadataInvalid { key, found, needed: "a whole number from 1 to 65536" }
+        found.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+            let found = found.to_owned();
+            ExperimentError::MetadataInvalid {
+                key,
+                found,
+                needed: format!("a whole number from 1 to {most}"),
+            }
         })
     };
     let model = ModelConfig::from_json(text(MODEL)?)?;
     let set: DataSetKind = text(DATA)?.parse()?;
-    let (batch_size, context) = (number(BATCH)?, number(CONTEXT)?);
+    let batch_size = number(BATCH, MAX_EVALUATION_BATCH)?;
+    let context = match model.input() {
+        ModelInput::Bytes { longest } => number(CONTEXT, longest.unwrap_or(MAX_CONTEXT).min(MAX_CONTEXT))?,
+        ModelInput::Images { .. } => 1,
+    };
+    // Before anything is unpacked: a small file can describe a large network.
+    let found = reader.tensors().iter().map(|entry| entry.len() as u64).sum();
+    if found != model.values() {
+        return Err(ExperimentError::ValueCount { found, needed: model.values() });
+    }
+    let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
     let data = load(set, path)?;
     check_fit(&model, set, &data)?;
     let settings = TaskSettings {
@@ -245,13 +288,28 @@ pub fn evaluate_file(
     })
 }
 
-/// Bounds what a stranger's file can make us allocate for a batch.
-const MAX_NUMBER: usize = 65_536;
-
-fn load(set: DataSetKind, path: Option<&Path>) -> Result<Data, DataError> {
+fn load(set: DataSetKind, path: Option<&Path>) -> Result<Data, ExperimentError> {
+    if let Some(path) = path.filter(|_| !set.needs_path()) {
+        return Err(ExperimentError::PathNotRead { data: set, path: path.to_owned() });
+    }
     match set {
         DataSetKind::Text => Ok(Data::Text(load_text(path)?)),
         _ => Ok(Data::Images(load_images(set, path, GLYPHS_SEED)?)),
+    }
+}
+
+/// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.
+fn check_method(recipe: &Recipe) -> Result<(), ExperimentError> {
+    fn attach<M: Module>(model: M, config: &DiffQConfig) -> Result<(), ExperimentError> {
+        config.attach(model, 0).map(drop).map_err(|error| TrainError::from(error).into())
+    }
+    let (device, config) = (Device::flex(), recipe.diffq_config());
+    match &recipe.model {
+        ModelConfig::MnistCnn(model) => attach(model.init(&device), &config),
+        ModelConfig::GlyphsCnn(model) => attach(model.init(&device), &config),
+        ModelConfig::ResNet(model) => attach(model.init(&device), &config),
+        ModelConfig::LstmLm(model) => attach(model.init(&device), &config),
+        ModelConfig::TransformerLm(model) => attach(model.init(&device), &config),
     }
 }
 

@@ -116,6 +116,7 @@ fn train(setting: Setting) -> Finished {
         clip_norm: 0.0,
         evaluate_every: 0,
         evaluation_batch_size: 500,
+        norm_batches: 0,
         checkpoint_every: 0,
         quantization,
     };

@@ -66,7 +66,6 @@ pub enum CheckpointError {
 pub(crate) struct Header {
     pub(crate) step: u64,
     pub(crate) quantized: bool,
-    pub(crate) mode: String,
     pub(crate) fingerprint: u32,
     pub(crate) metrics_bytes: u64,
     pub(crate) seconds: f64,
@@ -85,12 +84,11 @@ impl Header {
     pub(crate) fn new(
         step: u64,
         quantized: bool,
-        mode: &str,
         fingerprint: u32,
         metrics_bytes: u64,
         seconds: f64,
     ) -> Self {
-        Self { step, quantized, mode: mode.to_owned(), fingerprint, metrics_bytes, seconds, records: [0; 3] }
+        Self { step, quantized, fingerprint, metrics_bytes, seconds, records: [0; 3] }
     }
 }
 
@@ -185,7 +183,7 @@ mod tests {
     use super::*;
 
     fn checkpoint(step: u64) -> Checkpoint {
-        let header = Header::new(step, true, "noise", 7, 11, 1.5);
+        let header = Header::new(step, true, 7, 11, 1.5);
         Checkpoint { header, records: [vec![1, 2], vec![], vec![3]] }
     }
 

@@ -63,6 +63,9 @@ pub struct TrainConfig {
     pub evaluate_every: u64,
     /// Records evaluated at once; part of what makes an evaluation repeatable to the last bit.
     pub evaluation_batch_size: usize,
+    /// Training batches on which running statistics are measured anew with rounded weights, before each
+    /// evaluation and for the file; 0 keeps those of the noisy weights.
+    pub norm_batches: u64,
     /// Steps between checkpoints; 0 is none but when interrupted.
     pub checkpoint_every: u64,
     /// The method.

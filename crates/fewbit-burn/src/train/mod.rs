@@ -3,11 +3,14 @@
 
 mod checkpoint;
 mod config;
+mod evaluation;
 mod metrics;
 mod optimizer;
 mod order;
+mod outcome;
 mod paired;
 mod run_folder;
+mod state;
 mod task;
 mod trainer;
 
@@ -15,9 +18,10 @@ pub use checkpoint::CheckpointError;
 pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use metrics::{Method, ResultRow, Row};
 pub use order::{Batches, permutation};
+pub use outcome::{Event, Outcome, TrainError};
 pub use paired::sign_test;
 pub use run_folder::{
     CHECKPOINT_FOLDER, FLOAT_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder, RunFolderError,
 };
 pub use task::{BatchRecord, Metric, Score, Split, Task, evaluate, mean};
-pub use trainer::{Event, Outcome, TrainError, Trainer};
+pub use trainer::Trainer;

@@ -2,7 +2,7 @@
 //! `model.fewbit`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The finished file.
@@ -13,6 +13,8 @@ pub const FLOAT_FILE: &str = "float.fewbit";
 pub const METRICS_FILE: &str = "metrics.jsonl";
 /// The resolved recipe.
 pub const RECIPE_FILE: &str = "recipe.toml";
+/// Where the data was read from, on this machine.
+const DATA_PATH_FILE: &str = "data-path.txt";
 /// Where checkpoints lie.
 pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 
@@ -26,6 +28,19 @@ pub enum RunFolderError {
     /// It is no run folder.
     #[error("`{}` is not a run folder: it has no `{RECIPE_FILE}`", .0.display())]
     NotARun(PathBuf),
+    /// The metrics are shorter than they were.
+    #[error(
+        "`{}` has {found} bytes, {needed} were written before the checkpoint",
+        path.display()
+    )]
+    MetricsCut {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// Its length at the checkpoint.
+        needed: u64,
+    },
     /// Reading or writing failed.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -105,27 +120,67 @@ impl RunFolder {
         fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
     }
 
+    /// The path that the data was read from, if the run reads any.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Io`].
+    pub fn data_path(&self) -> Result<Option<PathBuf>, RunFolderError> {
+        let path = self.path.join(DATA_PATH_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(PathBuf::from(text.trim_end_matches('\n')))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(RunFolderError::io("read", &path)(error)),
+        }
+    }
+
+    /// Notes where the data is, so that the folder is enough to resume.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Io`].
+    pub fn set_data_path(&mut self, data: Option<&Path>) -> Result<(), RunFolderError> {
+        let path = self.path.join(DATA_PATH_FILE);
+        let Some(data) = data else { return Ok(()) };
+        fs::write(&path, format!("{}\n", data.display())).map_err(RunFolderError::io("write", &path))
+    }
+
     /// Cuts the metrics to their first `bytes`, as they were at a checkpoint, and appends from there.
     pub(crate) fn rewind_metrics(&mut self, bytes: u64) -> Result<(), RunFolderError> {
         let path = self.path.join(METRICS_FILE);
         let open = || {
             let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.set_len(bytes)?;
-            io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
-            Ok(file)
+            let found = file.metadata()?.len();
+            if found >= bytes {
+                file.set_len(bytes)?;
+            }
+            file.seek(SeekFrom::End(0))?;
+            Ok((file, found))
         };
-        self.metrics = Some(open().map_err(RunFolderError::io("write", &path))?);
+        let (file, found) = open().map_err(RunFolderError::io("write", &path))?;
+        if found < bytes {
+            return Err(RunFolderError::MetricsCut { path, found, needed: bytes });
+        }
+        self.metrics = Some(file);
         Ok(())
     }
 
-    /// Appends rows to the metrics and hands them to the operating system.
-    pub(crate) fn append_metrics(&mut self, rows: &[u8]) -> Result<(), RunFolderError> {
+    /// Appends a row to the metrics and hands it to the operating system.
+    pub(crate) fn append_metrics(&mut self, row: &[u8]) -> Result<(), RunFolderError> {
+        let path = self.path.join(METRICS_FILE);
+        self.open_metrics()?.write_all(row).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The length of the metrics, once all of it is on the disk.
+    pub(crate) fn sync_metrics(&mut self) -> Result<u64, RunFolderError> {
+        let path = self.path.join(METRICS_FILE);
+        let file = self.open_metrics()?;
+        file.sync_data().and_then(|()| Ok(file.metadata()?.len())).map_err(RunFolderError::io("write", &path))
+    }
+
+    fn open_metrics(&mut self) -> Result<&mut File, RunFolderError> {
         if self.metrics.is_none() {
             self.rewind_metrics(0)?;
         }
-        let path = self.path.join(METRICS_FILE);
-        let Some(file) = &mut self.metrics else { return Ok(()) };
-        file.write_all(rows).and_then(|()| file.flush()).map_err(RunFolderError::io("write", &path))
+        self.metrics.as_mut().ok_or_else(|| RunFolderError::NotARun(self.path.clone()))
     }
 }
 

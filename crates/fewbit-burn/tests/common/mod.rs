@@ -125,6 +125,7 @@ pub(crate) fn short_config() -> TrainConfig {
         clip_norm: 1.0,
         evaluate_every: 10,
         evaluation_batch_size: 32,
+        norm_batches: 6,
         checkpoint_every: 5,
         quantization: DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
     }

@@ -27,7 +27,8 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
     use_threads(args.machine.threads)?;
     let device = device(args.machine.device)?;
     let bytes = fewbit::read_file(&args.file)?;
-    let evaluation = fewbit_zoo::evaluate_file(&bytes, args.data.as_deref(), &device)?;
+    let evaluation = fewbit_zoo::evaluate_file(&bytes, args.data.as_deref(), &device)
+        .map_err(|error| Failure::from(error).about(&args.file))?;
     let report = EvalReport {
         metric: evaluation.metric.name().to_owned(),
         value: evaluation.value,

@@ -10,8 +10,8 @@ use fewbit_zoo::recipe::{self, Recipe};
 
 use super::{device, use_threads};
 use crate::Verdict;
-use crate::args::{Format, TrainArgs};
-use crate::failure::Failure;
+use crate::args::{DeviceKind, Format, TrainArgs};
+use crate::failure::{Failure, say};
 use crate::progress::Progress;
 use crate::report::results::{self, RunReport};
 use crate::report::{grouped, print_json};
@@ -26,13 +26,18 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     if let Some(out) = args.out.as_deref().filter(|out| out.symlink_metadata().is_ok()) {
         return Err(exists(out));
     }
-    let data = args.data.as_deref().map(std::path::absolute).transpose()?;
+    let data = match (&args.data, &args.resume) {
+        (Some(data), _) => Some(std::path::absolute(data)?),
+        (None, Some(run)) => RunFolder::open(run)?.data_path()?,
+        (None, None) => None,
+    };
     let experiment = Experiment::prepare(&recipe, data.as_deref())?;
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
         None => create(&args, &recipe)?,
     };
-    eprintln!("run folder {}", folder.path().display());
+    folder.set_data_path(data.as_deref())?;
+    say(format_args!("run folder {}", folder.path().display()));
     let stop = stop_on_signal()?;
     let mut progress = Progress::new(experiment.total_steps());
     let outcome = experiment.train(&device, &mut folder, args.resume.is_some(), &stop, |event| {
@@ -51,16 +56,20 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
                 })?,
             }
             let bytes = rows.last().map_or(0, |row| row.bytes);
-            eprintln!("wrote {}, {} bytes", file.display(), grouped(bytes));
+            say(format_args!("wrote {}, {} bytes", file.display(), grouped(bytes)));
             Ok(Verdict::Done)
         }
         Outcome::Interrupted { step } => {
-            let data = data.map_or(String::new(), |path| format!(" --data {}", path.display()));
+            let device = match args.machine.device {
+                DeviceKind::Cpu => "",
+                DeviceKind::Cuda => " --device cuda",
+                DeviceKind::Wgpu => " --device wgpu",
+            };
             let run = folder.path().display();
-            eprintln!(
-                "stopped after step {step}, all is saved; go on with:\n  fewbit train --resume {run}{data}"
-            );
-            Ok(Verdict::Done)
+            say(format_args!(
+                "stopped after step {step}, all is saved; go on with:\n  fewbit train --resume '{run}'{device}"
+            ));
+            Ok(Verdict::Interrupted)
         }
     }
 }
@@ -122,7 +131,7 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
         if shared.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; once more stops at once");
+        say(format_args!("\nstopping after this step; once more stops at once"));
     })?;
     Ok(stop)
 }

@@ -8,10 +8,14 @@ use safetensors::tensor::TensorView;
 
 use crate::Verdict;
 use crate::args::UnpackArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 
 pub(crate) fn run(args: UnpackArgs) -> Result<Verdict, Failure> {
     let bytes = fewbit::read_file(&args.file)?;
+    if std::fs::canonicalize(&args.out).ok() == std::fs::canonicalize(&args.file).ok() {
+        let path = args.file.display();
+        return Err(Failure::new(format!("`{path}` is the file to unpack, another output needed")));
+    }
     let reader = ContainerReader::new(&bytes)?;
     let mut tensors = Vec::new();
     for entry in reader.tensors() {
@@ -30,6 +34,6 @@ pub(crate) fn run(args: UnpackArgs) -> Result<Verdict, Failure> {
         .collect();
     let file = safetensors::serialize(views, Some(metadata))?;
     fewbit::atomic::write_atomically(&args.out, &file)?;
-    eprintln!("wrote {} tensors, {} bytes, to {}", tensors.len(), file.len(), args.out.display());
+    say(format_args!("wrote {} tensors, {} bytes, to {}", tensors.len(), file.len(), args.out.display()));
     Ok(Verdict::Done)
 }

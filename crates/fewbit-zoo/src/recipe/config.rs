@@ -183,6 +183,9 @@ pub struct TrainingConfig {
     pub evaluate_every: usize,
     /// Records in one step of an evaluation.
     pub evaluation_batch_size: usize,
+    /// Training batches on which batch-norm statistics are measured anew with rounded weights, before
+    /// each evaluation and for the file; 0 keeps those of the noisy weights.
+    pub norm_batches: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
 }
@@ -224,6 +227,7 @@ impl Default for TrainingConfig {
             context: 128,
             evaluate_every: 500,
             evaluation_batch_size: 500,
+            norm_batches: 50,
             checkpoint_every: 200,
         }
     }

@@ -16,6 +16,8 @@ const MOST: i64 = 1 << 40;
 const STEPS: Kind = Kind::Count { least: 0, most: MOST };
 const EVERY: Kind = Kind::Count { least: 1, most: MOST };
 const BATCH: Kind = Kind::Count { least: 1, most: 65_536 };
+const EVALUATION_BATCH: Kind = Kind::Count { least: 1, most: super::MAX_EVALUATION_BATCH as i64 };
+const CONTEXT: Kind = Kind::Count { least: 1, most: super::MAX_CONTEXT as i64 };
 const BITS: Kind = Kind::Number { least: ABOVE_ZERO, most: 16.0 };
 const RATE: Kind = Kind::Number { least: ABOVE_ZERO, most: 1e6 };
 const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
@@ -40,7 +42,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     let training = [
         ("batch_size", BATCH),
         ("float_steps", STEPS),
-        ("diffq_steps", STEPS),
+        ("diffq_steps", EVERY),
         ("optimizer", Kind::Choice(OptimizerKind::WORDS)),
         ("learning_rate", RATE),
         ("diffq_learning_rate", RATE),
@@ -51,9 +53,10 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("schedule", Kind::Choice(Schedule::WORDS)),
         ("warmup_steps", STEPS),
         ("clip_norm", WEIGHT),
-        ("context", BATCH),
+        ("context", CONTEXT),
         ("evaluate_every", EVERY),
-        ("evaluation_batch_size", BATCH),
+        ("evaluation_batch_size", EVALUATION_BATCH),
+        ("norm_batches", STEPS),
         ("checkpoint_every", EVERY),
     ];
     let mut settings = vec![Setting::required("", "name", Kind::Text)];

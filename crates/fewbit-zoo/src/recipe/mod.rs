@@ -26,6 +26,13 @@ use toml::Table;
 
 use crate::models::{ModelConfig, ModelInput, SettingError};
 
+/// Most records evaluated at once. A file says how it was evaluated, so this bounds what a stranger's
+/// can make us allocate.
+pub const MAX_EVALUATION_BATCH: usize = 8192;
+
+/// Longest sequence of text, for the same reason.
+pub const MAX_CONTEXT: usize = 2048;
+
 /// One experiment: data, network, quantization, training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,10 +106,23 @@ impl Recipe {
 
     /// What no single key can say: that they fit each other.
     fn validate_together(&self) -> Result<(), RecipeError> {
+        self.validate_name()?;
         self.quantization.validate_together()?;
         self.training.validate_together()?;
         self.data.validate_together()?;
         self.validate_model_against_data()
+    }
+
+    /// The name becomes a folder's, so it must not lead anywhere else.
+    fn validate_name(&self) -> Result<(), RecipeError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(allowed) {
+            let needed = "letters, digits, `-`, `_` and `.`, not beginning with `.`";
+            return Err(
+                SettingError::invalid("name", format!("\"{}\"", self.name.escape_debug()), needed).into()
+            );
+        }
+        Ok(())
     }
 
     fn validate_model_against_data(&self) -> Result<(), RecipeError> {

@@ -70,6 +70,7 @@ impl Recipe {
             clip_norm: t.clip_norm,
             evaluate_every: t.evaluate_every as u64,
             evaluation_batch_size: t.evaluation_batch_size,
+            norm_batches: t.norm_batches as u64,
             checkpoint_every: t.checkpoint_every as u64,
             quantization: self.diffq_config(),
         }

@@ -130,3 +130,56 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
         self.fingerprint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::{Module, Param};
+    use fewbit_burn::train::{evaluate, mean};
+
+    /// Gives every byte the same chance, whatever came before.
+    #[derive(Module, Debug)]
+    struct Uniform {
+        logit: Param<Tensor<1>>,
+    }
+
+    impl ByteLanguageModel for Uniform {
+        fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+            let [records, length] = tokens.dims();
+            self.logit.val().reshape([1, 1, 1]).repeat(&[records, length, 256])
+        }
+    }
+
+    fn task(test: usize) -> TextTask<impl Fn(&Device) -> Uniform> {
+        let build = |device: &Device| Uniform { logit: Param::from_tensor(Tensor::zeros([1], device)) };
+        let text = TextSet { train: vec![7; 500], test: (0..test).map(|i| i as u8).collect() };
+        TextTask::new(build, text, 100, 16, "")
+    }
+
+    #[test]
+    fn every_byte_but_the_first_is_scored_once_whatever_the_batch() {
+        let device = Device::flex();
+        // Whole windows only, one byte over, one byte less, shorter than a window.
+        for test in [65, 66, 64, 9] {
+            let task = task(test);
+            for batch_size in [1, 3, 100] {
+                let scores = evaluate(&task, &task.init(&device), Split::Test, batch_size, &device);
+                let weight: f64 = scores.iter().map(|score| score.weight).sum();
+                assert_eq!(weight, test as f64 - 1.0, "{test} bytes, {batch_size} at once");
+                assert!((mean(&scores) - 8.0).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn training_windows_stay_inside_the_training_part() {
+        let (task, device) = (task(65), Device::flex().autodiff());
+        let model = task.init(&device);
+        let last = task.training_records() - 1;
+        for epoch in 0..40 {
+            let batch = [BatchRecord { epoch, index: 0 }, BatchRecord { epoch, index: last }];
+            let loss: f32 = task.loss(&model, &batch, 1, &device).into_scalar();
+            assert!((loss - 256f32.ln()).abs() < 1e-4);
+        }
+    }
+}

@@ -75,10 +75,13 @@ impl<'a> ContainerReader<'a> {
             names += entry.name.len() as u64;
             let read = names.saturating_add(cursor.position() as u64);
             over_limit("bytes of header and table", read, limits.header_bytes as u64)?;
-            if !matches!(entry.kind, TensorKind::Alias { .. }) {
-                elements = elements.saturating_add(entry.elements as u64);
-                over_limit("values of all tensors", elements, limits.elements)?;
-            }
+            // An alias counts like a tensor: whoever reads every name gets its values once more.
+            let values = match entry.kind {
+                TensorKind::Alias { target } => tensors[target].elements,
+                _ => entry.elements,
+            };
+            elements = elements.saturating_add(values as u64);
+            over_limit("values of all tensors", elements, limits.elements)?;
             tensors.push(entry);
         }
         for entry in &mut tensors {

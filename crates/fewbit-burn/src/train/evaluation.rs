@@ -1,0 +1,122 @@
+//! Evaluations and results: always of the bytes that the file has or would have.
+
+use fewbit::BitWidth;
+
+use super::checkpoint::CheckpointError;
+use super::metrics::{Method, ResultRow, Row};
+use super::order::Batches;
+use super::outcome::TrainError;
+use super::paired::sign_test;
+use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
+use super::state::State;
+use super::task::{Score, Split, Task, evaluate, mean};
+use super::trainer::Trainer;
+use crate::penalty::soft_size;
+use crate::stored::{ExportError, LoadError, StoredModel};
+
+impl<T: Task> Trainer<'_, T> {
+    /// The file that would be written now.
+    fn stored(&self, state: &State<T::Model>) -> Result<StoredModel, TrainError> {
+        let stored = match &state.diffq {
+            None => StoredModel::float(&state.model)?,
+            Some(diffq) => self.with_own_statistics(StoredModel::rounded(&state.model, diffq)?)?,
+        };
+        Ok(self.with_all_metadata(stored))
+    }
+
+    pub(super) fn with_all_metadata(&self, stored: StoredModel) -> StoredModel {
+        self.metadata.iter().fold(stored, |stored, (key, value)| stored.with_metadata(key, value.clone()))
+    }
+
+    /// `stored` with running statistics measured with its own weights, on training batches. Those of
+    /// training belong to noisy weights, whose activations spread more than those of rounded ones.
+    fn with_own_statistics(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
+        if self.config.norm_batches == 0 || !stored.has_running_statistics() {
+            return Ok(stored);
+        }
+        let (seed, device) = (self.config.seed, self.autodiff());
+        // For layers that draw numbers themselves; the next training step seeds the device again.
+        self.device.seed(seed);
+        let model = stored.load_into(self.task.init(&device))?;
+        let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
+        for step in 0..self.config.norm_batches {
+            self.task.loss(&model, &batches.at(step), seed, &device);
+        }
+        Ok(stored.with_running_statistics_of(StoredModel::float(&model)?))
+    }
+
+    /// The scores of the network in the bytes of a file, through the reader.
+    fn score(&self, bytes: &[u8], split: Split) -> Result<(Vec<Score>, StoredModel), LoadError> {
+        let stored = StoredModel::from_bytes(bytes)?;
+        let model = stored.load_into(self.task.init(&self.device))?;
+        let batch_size = self.config.evaluation_batch_size;
+        Ok((evaluate(self.task, &model, split, batch_size, &self.device), stored))
+    }
+
+    /// The row of an evaluation on the validation records.
+    pub(super) fn evaluate_now(&self, state: &State<T::Model>, seconds: f64) -> Result<Row, TrainError> {
+        let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
+        let (scores, stored) = self.score(&bytes, Split::Validation)?;
+        let soft_bits = state.diffq.as_ref().and_then(|diffq| soft_size(&state.model, diffq));
+        Ok(Row::Evaluation {
+            step: state.step,
+            phase: state.phase().to_owned(),
+            split: Split::Validation,
+            metric: self.task.metric().name().to_owned(),
+            value: mean(&scores),
+            bytes: bytes.len() as u64,
+            mean_bits: stored.mean_bits(),
+            soft_bytes: soft_bits.map(|bits| bits / 8.0),
+            seconds,
+        })
+    }
+
+    /// The rows of the table: float, rounded after training at the largest uniform width whose file
+    /// is not larger, DiffQ. Writes the file. Each row reads the test records once.
+    pub(super) fn results(
+        &self,
+        state: &State<T::Model>,
+        folder: &RunFolder,
+        seconds: impl Fn() -> f64,
+    ) -> Result<Vec<ResultRow>, TrainError> {
+        let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
+        let path = folder.path().join(MODEL_FILE);
+        fewbit::atomic::write_atomically(&path, &bytes).map_err(CheckpointError::Write)?;
+        let (diffq_scores, diffq) = self.score(&bytes, Split::Test)?;
+        let row = |method, scores: &[Score], stored: &StoredModel, bytes: usize| ResultRow {
+            step: state.step,
+            method,
+            metric: self.task.metric().name().to_owned(),
+            value: mean(scores),
+            bytes: bytes as u64,
+            float_bytes: stored.float_bytes(),
+            mean_bits: stored.mean_bits(),
+            p_value: (method != Method::Diffq).then(|| sign_test(scores, &diffq_scores)),
+            seconds: seconds(),
+        };
+        let float_bytes = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+        let (float_scores, float) = self.score(&float_bytes, Split::Test)?;
+        let mut rows = vec![row(Method::Float, &float_scores, &float, float_bytes.len())];
+        if let Some(rounded) = self.rounded_within(&float, bytes.len())? {
+            let (scores, stored) = self.score(&rounded, Split::Test)?;
+            rows.push(row(Method::RoundedAfterTraining, &scores, &stored, rounded.len()));
+        }
+        rows.push(row(Method::Diffq, &diffq_scores, &diffq, bytes.len()));
+        Ok(rows)
+    }
+
+    /// The float network rounded after training at the largest width whose file has at most `bytes`,
+    /// with running statistics of its own as DiffQ has them.
+    fn rounded_within(&self, float: &StoredModel, bytes: usize) -> Result<Option<Vec<u8>>, TrainError> {
+        let model = float.load_into(self.task.init(&self.device))?;
+        let file = |stored: &StoredModel| stored.to_bytes().map_err(ExportError::from);
+        for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
+            let rounded = StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
+            let rounded = self.with_all_metadata(rounded);
+            if file(&rounded)?.len() <= bytes {
+                return Ok(Some(file(&self.with_own_statistics(rounded)?)?));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,78 @@
+//! How a run ends, and what it tells on the way.
+
+use std::path::PathBuf;
+
+use super::checkpoint::CheckpointError;
+use super::metrics::{ResultRow, Row};
+use super::run_folder::RunFolderError;
+use crate::config::AttachError;
+use crate::stored::{ExportError, LoadError};
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The method does not fit the model.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The run folder.
+    #[error(transparent)]
+    RunFolder(#[from] RunFolderError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The file.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The file, read back.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A number stopped being one.
+    #[error("step {step}: the loss is {loss}; {culprit}")]
+    NonFinite {
+        /// Steps done before.
+        step: u64,
+        /// What the loss was.
+        loss: f64,
+        /// The first tensor that is not finite, in words.
+        culprit: String,
+    },
+    /// There is nothing to train on.
+    #[error("the training set has no record left beside the validation split")]
+    NoRecords,
+    /// No checkpoint is sound.
+    #[error("no checkpoint of `{}` is sound, the newest is not because: {newest}", run.display())]
+    AllDamaged {
+        /// The run folder.
+        run: PathBuf,
+        /// What is wrong with the newest.
+        newest: CheckpointError,
+    },
+}
+
+/// What happens in a run, as it happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run goes on from a checkpoint, or from the start where there is none.
+    Resumed {
+        /// Steps done before.
+        step: u64,
+        /// What is wrong with newer checkpoints.
+        damaged: &'a [CheckpointError],
+    },
+    /// A row was added to the metrics.
+    Row(&'a Row),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All steps are done; the rows of the result table.
+    Finished(Vec<ResultRow>),
+    /// It was asked to stop and has saved what it needs to go on.
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+}

@@ -1,0 +1,132 @@
+//! What changes from step to step, and its way into a checkpoint and back.
+
+use burn::module::Module;
+use burn::optim::OptimizerRecord;
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::Bytes;
+
+use super::checkpoint::{Checkpoint, CheckpointError, Header, file_name};
+use super::optimizer::Optimizers;
+use super::outcome::TrainError;
+use super::run_folder::{FLOAT_FILE, RunFolder};
+use super::task::Task;
+use super::trainer::Trainer;
+use crate::control::NoiseClock;
+use crate::diffq::DiffQ;
+use crate::guard::first_non_finite;
+use crate::stored::{ExportError, StoredModel};
+
+/// A run between two steps.
+pub(super) struct State<M> {
+    pub(super) step: u64,
+    pub(super) model: M,
+    /// The method, once the float steps are done.
+    pub(super) diffq: Option<DiffQ>,
+    pub(super) optimizers: Optimizers,
+    /// Seconds of the run before this process.
+    pub(super) seconds_before: f64,
+    /// Length of the metrics at the last checkpoint.
+    pub(super) metrics_bytes: u64,
+}
+
+impl<M: Module> State<M> {
+    /// `float`, or the mode of the method.
+    pub(super) fn phase(&self) -> &'static str {
+        self.diffq.as_ref().map_or("float", |diffq| diffq.control().mode().name())
+    }
+
+    /// Whether every weight, running statistic and bit is a number.
+    ///
+    /// # Errors
+    /// [`TrainError::NonFinite`] naming the first tensor that is not, with the step and `loss`.
+    pub(super) fn check_finite(&self, loss: f64) -> Result<(), TrainError> {
+        match first_non_finite(&self.model) {
+            None => Ok(()),
+            Some(found) => Err(TrainError::NonFinite { step: self.step, loss, culprit: found.to_string() }),
+        }
+    }
+
+    /// Everything that a resumed run needs.
+    pub(super) fn checkpoint(
+        &self,
+        fingerprint: u32,
+        metrics_bytes: u64,
+        seconds: f64,
+    ) -> Result<Checkpoint, CheckpointError> {
+        let record = |source: RecordError| CheckpointError::Record { step: self.step, source };
+        // `valid` brings running statistics up to date, which a record alone would not.
+        let model = self.model.valid().into_record().into_bytes().map_err(record)?;
+        let weights = self.optimizers.weights.into_bytes().map_err(record)?;
+        let bits = self.optimizers.bits.into_bytes().map_err(record)?;
+        let header = Header::new(self.step, self.diffq.is_some(), fingerprint, metrics_bytes, seconds);
+        Ok(Checkpoint { header, records: [model, weights, bits].map(|bytes| bytes.to_vec()) })
+    }
+}
+
+impl<T: Task> Trainer<'_, T> {
+    /// A run before its first step.
+    pub(super) fn start(&self) -> Result<State<T::Model>, TrainError> {
+        self.device.seed(self.config.seed);
+        let model = self.task.init(&self.autodiff());
+        // burn draws weights when they are first read; reading them all here ties them to the seed.
+        if let Some(found) = first_non_finite(&model) {
+            return Err(TrainError::NonFinite { step: 0, loss: f64::NAN, culprit: found.to_string() });
+        }
+        // A configuration that does not fit the model is refused before the first step.
+        self.config.quantization.attach(model.clone(), self.config.seed)?;
+        let optimizers = Optimizers::new(self.config, &model, None);
+        Ok(State { step: 0, model, diffq: None, optimizers, seconds_before: 0.0, metrics_bytes: 0 })
+    }
+
+    /// Ends the float phase: keeps the float network as a file and attaches the method.
+    pub(super) fn finish_float(
+        &self,
+        state: &mut State<T::Model>,
+        folder: &RunFolder,
+    ) -> Result<(), TrainError> {
+        let float = self.with_all_metadata(StoredModel::float(&state.model)?);
+        float.write_file(&folder.path().join(FLOAT_FILE)).map_err(ExportError::from)?;
+        self.attach(state)
+    }
+
+    fn attach(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
+        let (model, diffq) = self.config.quantization.attach(state.model.clone(), self.config.seed)?;
+        diffq.control().seek(self.clock(state.step));
+        state.optimizers = Optimizers::new(self.config, &model, Some(&diffq));
+        (state.model, state.diffq) = (model, Some(diffq));
+        Ok(())
+    }
+
+    fn clock(&self, step: u64) -> NoiseClock {
+        NoiseClock { seed: self.config.seed, replica: 0, step, micro_step: 0 }
+    }
+
+    /// The run as a checkpoint has it.
+    pub(super) fn restore(
+        &self,
+        checkpoint: Checkpoint,
+        folder: &RunFolder,
+    ) -> Result<State<T::Model>, TrainError> {
+        let Checkpoint { header, records: [model, weights, bits] } = checkpoint;
+        let needed = self.task.fingerprint();
+        if header.fingerprint != needed {
+            let path = folder.path().join(file_name(header.step));
+            return Err(CheckpointError::OtherRun { path, found: header.fingerprint, needed }.into());
+        }
+        let mut state = self.start()?;
+        state.step = header.step;
+        if header.quantized {
+            self.attach(&mut state)?;
+        }
+        let record = |source: RecordError| CheckpointError::Record { step: header.step, source };
+        let model = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model)).map_err(record)?;
+        state.model = state.model.try_load_record(model).map_err(record)?;
+        // The record brings its own parameter identities, which the optimizers' states refer to.
+        state.optimizers = Optimizers::new(self.config, &state.model, state.diffq.as_ref());
+        let load = |bytes: Vec<u8>| OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(record);
+        state.optimizers.weights = state.optimizers.weights.load_record(load(weights)?);
+        state.optimizers.bits = state.optimizers.bits.load_record(load(bits)?);
+        (state.metrics_bytes, state.seconds_before) = (header.metrics_bytes, header.seconds);
+        Ok(state)
+    }
+}
