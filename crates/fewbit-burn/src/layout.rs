@@ -35,7 +35,7 @@ impl Orientation {
     }
 
     /// The values of a parameter of shape `shape`, put in the order of the swapped shape.
-    pub fn swap_values(self, values: Vec<f32>, shape: &[usize]) -> Vec<f32> {
+    pub fn swap_values<V: Copy>(self, values: Vec<V>, shape: &[usize]) -> Vec<V> {
         if self == Self::Stored || shape.len() < 2 {
             return values;
         }

@@ -54,22 +54,8 @@ impl Site {
 
     /// The group of each element in memory order.
     pub fn group_of_each(&self) -> Vec<i64> {
-        let groups: Vec<i64> = (0..self.grouping.len()).map(|i| self.grouping.group_of(i) as i64).collect();
-        match (self.orientation, self.shape.len()) {
-            (Orientation::Swapped, 2..) => {
-                let (rows, columns) = (self.shape[0], self.shape[1]);
-                let inner: usize = self.shape[2..].iter().product();
-                let mut memory = Vec::with_capacity(groups.len());
-                for row in 0..rows {
-                    for column in 0..columns {
-                        let start = (column * rows + row) * inner;
-                        memory.extend_from_slice(&groups[start..start + inner]);
-                    }
-                }
-                memory
-            }
-            _ => groups,
-        }
+        let groups = (0..self.grouping.len()).map(|i| self.grouping.group_of(i) as i64).collect();
+        self.orientation.swap_values(groups, &self.stored_shape())
     }
 
     /// The whole width of each group, as it is stored; `None` for a logit that is not finite.

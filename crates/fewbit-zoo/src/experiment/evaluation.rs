@@ -1,0 +1,108 @@
+//! The metric of a file.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use fewbit::ContainerReader;
+use fewbit_burn::train::{Metric, Split, Task, evaluate, mean};
+use fewbit_burn::{LoadError, StoredModel};
+
+use super::tasks::{TaskSettings, TaskVisitor, check_fit, load, with_task};
+use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL};
+use crate::data::DataSetKind;
+use crate::data::augment::Augmentation;
+use crate::models::{ModelConfig, ModelInput};
+use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH};
+
+/// What `eval` found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// What was measured.
+    pub metric: Metric,
+    /// Its value on the test records.
+    pub value: f64,
+    /// Test records.
+    pub records: usize,
+    /// 4 × every stored value.
+    pub float_bytes: u64,
+    /// Mean bits of the quantized weights.
+    pub mean_bits: f64,
+    /// The data set.
+    pub data: String,
+    /// The kind of model.
+    pub model: String,
+}
+
+/// The metric of the network in the bytes of a file, on the test records of the data set that the
+/// file names, read from `path`.
+///
+/// # Errors
+/// [`ExperimentError`]: metadata that is missing or wrong, data that is not there, tensors that do not
+/// fit the model.
+pub fn evaluate_file(
+    bytes: &[u8],
+    path: Option<&Path>,
+    device: &Device,
+) -> Result<Evaluation, ExperimentError> {
+    struct Evaluate<'e> {
+        stored: &'e StoredModel,
+        batch_size: usize,
+        device: &'e Device,
+    }
+    impl TaskVisitor for Evaluate<'_> {
+        type Output = Result<(Metric, f64, usize), ExperimentError>;
+
+        fn visit<T: Task>(self, task: &T) -> Self::Output {
+            let model = self.stored.load_into(task.init(self.device))?;
+            let scores = evaluate(task, &model, Split::Test, self.batch_size, self.device);
+            Ok((task.metric(), mean(&scores), scores.len()))
+        }
+    }
+    let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
+    let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
+    let number = |key, most: usize| {
+        let found = text(key)?;
+        found.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+            let found = found.to_owned();
+            ExperimentError::MetadataInvalid {
+                key,
+                found,
+                needed: format!("a whole number from 1 to {most}"),
+            }
+        })
+    };
+    let model = ModelConfig::from_json(text(MODEL)?)?;
+    let set: DataSetKind = text(DATA)?.parse()?;
+    let batch_size = number(BATCH, MAX_EVALUATION_BATCH)?;
+    let context = match model.input() {
+        ModelInput::Bytes { longest } => number(CONTEXT, longest.unwrap_or(MAX_CONTEXT).min(MAX_CONTEXT))?,
+        ModelInput::Images { .. } => 1,
+    };
+    // Before anything is unpacked: a small file can describe a large network.
+    let found = reader.tensors().iter().map(|entry| entry.len() as u64).sum();
+    if found != model.values() {
+        return Err(ExperimentError::ValueCount { found, needed: model.values() });
+    }
+    let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
+    let data = load(set, path)?;
+    check_fit(&model, set, &data)?;
+    let settings = TaskSettings {
+        set,
+        validation: 0,
+        augmentation: Augmentation::NONE,
+        context,
+        fingerprinted: String::new(),
+    };
+    let device = device.clone().without_autodiff();
+    let visitor = Evaluate { stored: &stored, batch_size, device: &device };
+    let (metric, value, records) = with_task(&model, data, settings, visitor)?;
+    Ok(Evaluation {
+        metric,
+        value,
+        records,
+        float_bytes: stored.float_bytes(),
+        mean_bits: stored.mean_bits(),
+        data: set.name().to_owned(),
+        model: model.kind().to_owned(),
+    })
+}

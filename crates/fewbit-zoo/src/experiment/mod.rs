@@ -1,0 +1,123 @@
+//! From a recipe to a run, and from a file back to its task.
+
+mod error;
+mod evaluation;
+mod tasks;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use fewbit_burn::DiffQConfig;
+use fewbit_burn::train::{Event, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
+
+pub use self::error::ExperimentError;
+pub use self::evaluation::{Evaluation, evaluate_file};
+use self::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
+use crate::models::ModelConfig;
+use crate::recipe::Recipe;
+
+/// The keys of the metadata that `eval` reads.
+pub(super) const MODEL: &str = "model";
+pub(super) const DATA: &str = "data";
+pub(super) const BATCH: &str = "evaluation_batch_size";
+pub(super) const CONTEXT: &str = "context";
+
+/// A recipe with its data, ready to run.
+#[derive(Debug)]
+pub struct Experiment<'a> {
+    recipe: &'a Recipe,
+    config: TrainConfig,
+    data: Data,
+}
+
+impl<'a> Experiment<'a> {
+    /// Loads the data of `recipe` from `path` and checks that model and data go together.
+    ///
+    /// # Errors
+    /// [`ExperimentError`] for the data, or where the two do not fit.
+    pub fn prepare(recipe: &'a Recipe, path: Option<&Path>) -> Result<Self, ExperimentError> {
+        let data = load(recipe.data.set, path)?;
+        check_fit(&recipe.model, recipe.data.set, &data)?;
+        let (all, needed, unit) = match &data {
+            Data::Images(images) => (images.train.len(), 1, "images"),
+            // One window to train on, room for its random shift, and the last target.
+            Data::Text(text) => (text.train.len(), 2 * recipe.training.context + 1, "bytes"),
+        };
+        let validation = recipe.data.validation;
+        let left = all.saturating_sub(validation);
+        if left < needed {
+            return Err(ExperimentError::Validation { validation, left, all, needed, unit });
+        }
+        check_method(recipe)?;
+        Ok(Self { recipe, config: recipe.train_config(), data })
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.config.total_steps()
+    }
+
+    /// Runs the recipe in `folder`, from its newest checkpoint where `resume` is set.
+    ///
+    /// # Errors
+    /// [`TrainError`], as an [`ExperimentError`].
+    pub fn train(
+        self,
+        device: &Device,
+        folder: &mut RunFolder,
+        resume: bool,
+        stop: &AtomicBool,
+        observe: impl FnMut(Event<'_>),
+    ) -> Result<Outcome, ExperimentError> {
+        struct Run<'r, O> {
+            experiment: &'r Recipe,
+            config: TrainConfig,
+            device: &'r Device,
+            folder: &'r mut RunFolder,
+            resume: bool,
+            stop: &'r AtomicBool,
+            observe: O,
+        }
+        impl<O: FnMut(Event<'_>)> TaskVisitor for Run<'_, O> {
+            type Output = Result<Outcome, ExperimentError>;
+
+            fn visit<T: Task>(self, task: &T) -> Self::Output {
+                let recipe = self.experiment;
+                let trainer = Trainer::new(task, &self.config, self.device, self.stop)
+                    .with_metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))
+                    .with_metadata("recipe", recipe.name.clone())
+                    .with_metadata(MODEL, recipe.model.to_json())
+                    .with_metadata(DATA, recipe.data.set.name())
+                    .with_metadata(BATCH, recipe.training.evaluation_batch_size.to_string())
+                    .with_metadata(CONTEXT, recipe.training.context.to_string());
+                Ok(trainer.run(self.folder, self.resume, self.observe)?)
+            }
+        }
+        let settings = TaskSettings {
+            set: self.recipe.data.set,
+            validation: self.recipe.data.validation,
+            augmentation: self.recipe.augmentation(),
+            context: self.recipe.training.context,
+            fingerprinted: self.recipe.to_toml(),
+        };
+        let run = Run { experiment: self.recipe, config: self.config, device, folder, resume, stop, observe };
+        with_task(&self.recipe.model, self.data, settings, run)
+    }
+}
+
+/// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.
+fn check_method(recipe: &Recipe) -> Result<(), ExperimentError> {
+    fn attach<M: Module>(model: M, config: &DiffQConfig) -> Result<(), ExperimentError> {
+        config.attach(model, 0).map(drop).map_err(|error| TrainError::from(error).into())
+    }
+    let (device, config) = (Device::flex(), recipe.diffq_config());
+    match &recipe.model {
+        ModelConfig::MnistCnn(model) => attach(model.init(&device), &config),
+        ModelConfig::GlyphsCnn(model) => attach(model.init(&device), &config),
+        ModelConfig::ResNet(model) => attach(model.init(&device), &config),
+        ModelConfig::LstmLm(model) => attach(model.init(&device), &config),
+        ModelConfig::TransformerLm(model) => attach(model.init(&device), &config),
+    }
+}
