@@ -4,16 +4,20 @@
 //! dequantized by the same function, written into a float model by the same mapper. So the numbers
 //! of the last evaluation, of the reloaded file and of `eval` are equal to the last bit.
 
+mod error;
+mod loading;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizeError, QuantizedTensor, ReadError,
-    ReadFileError, TensorKind, WriteError,
+    BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizedTensor, ReadError, TensorKind, WriteError,
 };
 
+pub use self::error::{ExportError, LoadError};
+pub use self::loading::load;
 use crate::config::DiffQConfig;
 use crate::diffq::{DiffQ, logits};
 use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameters};
@@ -48,83 +52,6 @@ impl StoredTensor {
             Self::Float { values, .. } => values.clone(),
         }
     }
-}
-
-/// Why a model cannot be stored.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// A weight that no grid can hold.
-    #[error("tensor `{path}`: {source}")]
-    Quantize {
-        /// The parameter's path.
-        path: String,
-        /// What is wrong with it.
-        source: QuantizeError,
-    },
-    /// A logit that is not finite.
-    #[error("tensor `{path}`: the bits of group {group} are not finite")]
-    Bits {
-        /// The parameter's path.
-        path: String,
-        /// The first such group.
-        group: usize,
-    },
-    /// A value that is not finite in a tensor that stays float.
-    #[error("tensor `{path}`: value {index} is {value}, not finite")]
-    NonFinite {
-        /// The parameter's path.
-        path: String,
-        /// Its first such element.
-        index: usize,
-        /// What was found.
-        value: f32,
-    },
-    /// A parameter that is no float tensor.
-    #[error("parameter `{path}` is not of floats; a file holds float parameters only")]
-    NotFloat {
-        /// The parameter's path.
-        path: String,
-    },
-    /// A name or shape that the file cannot hold, or a file that cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-/// Why a file does not fit a model.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The file itself is faulty.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The file cannot be read at all.
-    #[error(transparent)]
-    File(#[from] ReadFileError),
-    /// The model has a parameter that the file lacks.
-    #[error("the file has no tensor `{path}`, which the model needs with shape {shape:?}")]
-    Missing {
-        /// The model's parameter.
-        path: String,
-        /// Its shape in stored order.
-        shape: Vec<usize>,
-    },
-    /// The file has a tensor that the model lacks.
-    #[error("the file has a tensor `{path}` that the model does not")]
-    Extra {
-        /// The file's tensor.
-        path: String,
-    },
-    /// Both have it, in different shapes.
-    #[error("tensor `{path}`: the file has shape {found:?}, the model needs {needed:?}")]
-    Shape {
-        /// The path of both.
-        path: String,
-        /// The file's shape.
-        found: Vec<usize>,
-        /// The model's shape in stored order.
-        needed: Vec<usize>,
-    },
 }
 
 /// Every tensor of a model by its path, and what else the file says.
@@ -309,37 +236,6 @@ impl StoredModel {
         }
         Ok(stored)
     }
-
-    /// `model` with every parameter and running statistic replaced by the stored value.
-    ///
-    /// # Errors
-    /// [`LoadError`] naming the first tensor that is missing, extra or of another shape; nothing is
-    /// loaded then.
-    pub fn load_into<M: Module>(&self, model: M) -> Result<M, LoadError> {
-        let (entries, _) = parameters(&model);
-        for entry in &entries {
-            let needed = entry.orientation.swap_shape(&entry.shape);
-            let Some(tensor) = self.tensors.get(&entry.path) else {
-                return Err(LoadError::Missing { path: entry.path.clone(), shape: needed });
-            };
-            if tensor.shape() != needed {
-                let found = tensor.shape().to_vec();
-                return Err(LoadError::Shape { path: entry.path.clone(), found, needed });
-            }
-        }
-        if let Some(path) = self.tensors.keys().find(|path| !entries.iter().any(|e| e.path == **path)) {
-            return Err(LoadError::Extra { path: path.clone() });
-        }
-        Ok(model.map(&mut Loader { tracker: PathTracker::default(), stored: self }))
-    }
-}
-
-/// `model` with the weights of the `.fewbit` file at `path`.
-///
-/// # Errors
-/// [`LoadError`]: the file cannot be read, or does not fit the model.
-pub fn load<M: Module>(path: &Path, model: M) -> Result<M, LoadError> {
-    StoredModel::from_bytes(&fewbit::read_file(path)?)?.load_into(model)
 }
 
 #[derive(Default)]
@@ -371,34 +267,4 @@ pub(crate) fn base_values<M: Module>(model: &M) -> HashMap<String, Vec<f32>> {
     let mut visitor = BaseValues::default();
     model.visit(&mut visitor);
     visitor.values
-}
-
-struct Loader<'a> {
-    tracker: PathTracker,
-    stored: &'a StoredModel,
-}
-
-impl ModuleMapper for Loader<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let stored = self.stored.tensors.get(&self.tracker.path());
-        let Some(tensor) = stored.filter(|_| !self.tracker.inside_reparameterization()) else {
-            return param;
-        };
-        let orientation = self.tracker.orientation(D);
-        let values = orientation.swap_values(tensor.values(), tensor.shape());
-        param.map(|old| {
-            let data = TensorData::new(values, old.dims());
-            let needs_gradient = old.is_require_grad();
-            let new = Tensor::from_data(data, &old.device());
-            if needs_gradient { new.require_grad() } else { new }
-        })
-    }
 }
