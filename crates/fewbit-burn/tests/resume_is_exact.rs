@@ -131,3 +131,39 @@ fn a_checkpoint_of_other_data_is_refused() {
     let error = trainer.run(&mut RunFolder::open(&path).unwrap(), true, |_| {}).unwrap_err();
     assert!(error.to_string().contains("other data"), "{error}");
 }
+
+/// What resuming the run in `path` says.
+fn refusal(path: &Path) -> String {
+    let stop = AtomicBool::new(false);
+    let config = short_config();
+    let trainer = Trainer::new(&TASK, &config, &Device::flex(), &stop);
+    trainer.run(&mut RunFolder::open(path).unwrap(), true, |_| {}).unwrap_err().to_string()
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before_and_none_sound_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (whole, cut) = (scratch.path().join("whole"), scratch.path().join("cut"));
+    train(&whole, &short_config(), false, None);
+    train(&cut, &short_config(), false, Some(20));
+    let checkpoint = |step: u64| cut.join(CHECKPOINT_FOLDER).join(format!("step-{step:08}.ckpt"));
+    fs::write(checkpoint(20), b"FEWBCKP1").unwrap();
+    let sound = fs::read(checkpoint(15)).unwrap();
+    fs::write(checkpoint(15), b"").unwrap();
+    let error = refusal(&cut);
+    assert!(error.contains("no checkpoint") && error.contains("step-00000020"), "{error}");
+    fs::write(checkpoint(15), sound).unwrap();
+    train(&cut, &short_config(), true, None);
+    assert!(model_bytes(&cut) == model_bytes(&whole));
+}
+
+#[test]
+fn metrics_that_were_cut_are_not_filled_with_zeros() {
+    let scratch = tempfile::tempdir().unwrap();
+    let cut = scratch.path().join("cut");
+    train(&cut, &short_config(), false, Some(20));
+    fs::write(cut.join(METRICS_FILE), b"{}\n").unwrap();
+    let error = refusal(&cut);
+    assert!(error.contains("metrics.jsonl") && error.contains("3 bytes"), "{error}");
+    assert_eq!(fs::read(cut.join(METRICS_FILE)).unwrap(), b"{}\n");
+}

@@ -112,6 +112,7 @@ fn train(setting: Setting) -> Finished {
         schedule: Schedule::Cosine,
         warmup_steps: 20,
         bits_learning_rate: 2e-2,
+        bits_schedule: Schedule::Constant,
         penalty: f64::from(setting.penalty),
         clip_norm: 0.0,
         evaluate_every: 0,

@@ -26,6 +26,19 @@ pub enum Schedule {
     Cosine,
 }
 
+impl Schedule {
+    /// What the rate is multiplied with after `done` of `all` steps.
+    fn factor(self, done: u64, all: u64) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => {
+                let share = done as f64 / all.max(1) as f64;
+                0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            }
+        }
+    }
+}
+
 /// The settings of a run: float steps first, then steps under pseudo quantization noise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
@@ -55,6 +68,9 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Of the bits.
     pub bits_learning_rate: f64,
+    /// How that changes within the phase under noise. Where the rate of the weights falls to 0 and that
+    /// of the bits does not, the last bits are lost when the weights can no longer follow.
+    pub bits_schedule: Schedule,
     /// λ, per MiB.
     pub penalty: f64,
     /// Bound on the norm of all gradients of the weights together; 0 is none.
@@ -88,13 +104,12 @@ impl TrainConfig {
         if at < self.warmup_steps {
             return rate * (at + 1) as f64 / self.warmup_steps as f64;
         }
-        match self.schedule {
-            Schedule::Constant => rate,
-            Schedule::Cosine => {
-                let done = (at - self.warmup_steps) as f64;
-                let all = steps.saturating_sub(self.warmup_steps).max(1) as f64;
-                rate * 0.5 * (1.0 + (std::f64::consts::PI * done / all).cos())
-            }
-        }
+        rate * self.schedule.factor(at - self.warmup_steps, steps.saturating_sub(self.warmup_steps))
+    }
+
+    /// The learning rate of the bits at `step` of the run.
+    pub fn bits_learning_rate_at(&self, step: u64) -> f64 {
+        let done = step.saturating_sub(self.float_steps);
+        self.bits_learning_rate * self.bits_schedule.factor(done, self.diffq_steps)
     }
 }

@@ -65,7 +65,7 @@ impl Optimizers {
         }
         let mut model = self.weights.step(config.learning_rate_at(step), model, weights);
         if !self.logits.is_empty() {
-            model = self.bits.step(config.bits_learning_rate, model, bits);
+            model = self.bits.step(config.bits_learning_rate_at(step), model, bits);
         }
         model
     }

@@ -33,11 +33,6 @@ impl Metric {
             Self::BitsPerByte => "bits_per_byte",
         }
     }
-
-    /// Whether a larger value is a better one.
-    pub const fn larger_is_better(self) -> bool {
-        matches!(self, Self::Accuracy)
-    }
 }
 
 /// The score of one record: the metric is the sum of the values over the sum of the weights.

@@ -121,6 +121,7 @@ pub(crate) fn short_config() -> TrainConfig {
         schedule: Schedule::Cosine,
         warmup_steps: 2,
         bits_learning_rate: 0.05,
+        bits_schedule: Schedule::Cosine,
         penalty: 100.0,
         clip_norm: 1.0,
         evaluate_every: 10,

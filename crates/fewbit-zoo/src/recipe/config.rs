@@ -135,6 +135,8 @@ pub struct QuantizationConfig {
     pub penalty: f64,
     /// Rate of the Adam that moves the bits.
     pub bits_learning_rate: f64,
+    /// How that rate changes within the DiffQ phase.
+    pub bits_schedule: Schedule,
 }
 
 /// Weights that share one width: a number, or all of a tensor.
@@ -205,6 +207,7 @@ impl Default for QuantizationConfig {
             exclude: Vec::new(),
             penalty: 5.0,
             bits_learning_rate: 1e-3,
+            bits_schedule: Schedule::Constant,
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("exclude", Kind::Texts),
         ("penalty", WEIGHT),
         ("bits_learning_rate", RATE),
+        ("bits_schedule", Kind::Choice(Schedule::WORDS)),
     ];
     let training = [
         ("batch_size", BATCH),

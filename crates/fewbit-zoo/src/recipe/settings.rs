@@ -6,6 +6,15 @@ use fewbit_burn::{DiffQConfig, NoiseLaw, train};
 use super::{Augment, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
 use crate::data::augment::Augmentation;
 
+impl From<Schedule> for train::Schedule {
+    fn from(schedule: Schedule) -> Self {
+        match schedule {
+            Schedule::Constant => Self::Constant,
+            Schedule::Cosine => Self::Cosine,
+        }
+    }
+}
+
 impl Recipe {
     /// How training images are varied.
     pub fn augmentation(&self) -> Augmentation {
@@ -60,12 +69,10 @@ impl Recipe {
             weight_decay: t.weight_decay,
             learning_rate: t.learning_rate,
             diffq_learning_rate: t.diffq_learning_rate.unwrap_or(t.learning_rate),
-            schedule: match t.schedule {
-                Schedule::Constant => train::Schedule::Constant,
-                Schedule::Cosine => train::Schedule::Cosine,
-            },
+            schedule: t.schedule.into(),
             warmup_steps: t.warmup_steps as u64,
             bits_learning_rate: self.quantization.bits_learning_rate,
+            bits_schedule: self.quantization.bits_schedule.into(),
             penalty: self.quantization.penalty,
             clip_norm: t.clip_norm,
             evaluate_every: t.evaluate_every as u64,
