@@ -5,8 +5,8 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
 use common::{StripesTask, short_config};
@@ -18,12 +18,16 @@ use fewbit_burn::{StoredModel, load};
 
 const TASK: StripesTask = StripesTask { records: 70 };
 
-/// burn's random numbers come from one generator per process, so that runs must not overlap.
-static ONE_RUN: Mutex<()> = Mutex::new(());
+/// burn's random numbers come from one generator per process, so that nothing here may draw while a run
+/// does: neither another run nor a network that is made to load a file into.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Trains in `path`, stopping after `stop_at` steps.
 fn train(path: &Path, config: &TrainConfig, resume: bool, stop_at: Option<u64>) -> Outcome {
-    let _alone = ONE_RUN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let stop = AtomicBool::new(false);
     let mut folder = if resume { RunFolder::open(path) } else { RunFolder::create(path, "") }.unwrap();
     let trainer = Trainer::new(&TASK, config, &Device::flex(), &stop).with_metadata("model", "small");
@@ -106,6 +110,7 @@ fn the_file_evaluates_as_training_said_to_the_last_bit() {
     let config = short_config();
     let Outcome::Finished(rows) = train(&path, &config, false, None) else { panic!("not finished") };
     let device = Device::flex();
+    let _alone = alone();
     let model = load(&path.join(MODEL_FILE), TASK.init(&device)).unwrap();
     let scores = evaluate(&TASK, &model, Split::Test, config.evaluation_batch_size, &device);
     let last = rows.last().unwrap();
@@ -127,6 +132,7 @@ fn a_checkpoint_of_other_data_is_refused() {
     train(&path, &config, false, Some(15));
     let stop = AtomicBool::new(false);
     let other = StripesTask { records: 71 };
+    let _alone = alone();
     let trainer = Trainer::new(&other, &config, &Device::flex(), &stop);
     let error = trainer.run(&mut RunFolder::open(&path).unwrap(), true, |_| {}).unwrap_err();
     assert!(error.to_string().contains("other data"), "{error}");
@@ -134,6 +140,7 @@ fn a_checkpoint_of_other_data_is_refused() {
 
 /// What resuming the run in `path` says.
 fn refusal(path: &Path) -> String {
+    let _alone = alone();
     let stop = AtomicBool::new(false);
     let config = short_config();
     let trainer = Trainer::new(&TASK, &config, &Device::flex(), &stop);
