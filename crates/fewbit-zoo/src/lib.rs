@@ -5,6 +5,7 @@ mod device;
 mod experiment;
 pub mod models;
 pub mod recipe;
+pub mod step_timing;
 pub mod task;
 
 pub use burn::tensor::Device;

@@ -17,6 +17,7 @@ mod trainer;
 pub use checkpoint::CheckpointError;
 pub use config::{OptimizerKind, Schedule, TrainConfig};
 pub use metrics::{Method, ResultRow, Row};
+pub use optimizer::Optimizers;
 pub use order::{Batches, permutation};
 pub use outcome::{Event, Outcome, TrainError};
 pub use paired::sign_test;

@@ -8,13 +8,14 @@ use burn::tensor::{Gradients, Tensor};
 
 use super::config::{OptimizerKind, TrainConfig};
 use crate::diffq::DiffQ;
+use crate::penalty::SizePenalty;
 use crate::reparam::values;
 
 /// PyTorch's ε; burn's default is 1e-5.
 const ADAM_EPSILON: f32 = 1e-8;
 
-/// The optimizers of one phase.
-pub(crate) struct Optimizers {
+/// The optimizers of one phase: of the weights and of the bits.
+pub struct Optimizers {
     pub(crate) weights: ModuleOptimizer,
     pub(crate) bits: ModuleOptimizer,
     logits: Vec<ParamId>,
@@ -22,7 +23,7 @@ pub(crate) struct Optimizers {
 
 impl Optimizers {
     /// Fresh optimizers for `model`; `diffq` where the method is attached.
-    pub(crate) fn new<M: Module>(config: &TrainConfig, model: &M, diffq: Option<&DiffQ>) -> Self {
+    pub fn new<M: Module>(config: &TrainConfig, model: &M, diffq: Option<&DiffQ>) -> Self {
         let decay = (config.weight_decay > 0.0).then(|| WeightDecayConfig::new(config.weight_decay as f32));
         let weights = match config.optimizer {
             OptimizerKind::Sgd => {
@@ -50,14 +51,30 @@ impl Optimizers {
         }
     }
 
-    /// The model after one step along `gradients`.
-    pub(crate) fn step<M: Module>(
+    /// The model after one step down the gradient of `loss` and, where the method is attached, of the
+    /// size penalty. `step` counts from 0 over the whole run; the method's clock moves on.
+    pub fn learn<M: Module>(
         &mut self,
         config: &TrainConfig,
         step: u64,
         model: M,
-        mut gradients: Gradients,
+        diffq: Option<&DiffQ>,
+        loss: Tensor<1>,
     ) -> M {
+        let penalty = SizePenalty { lambda: config.penalty };
+        let total = match diffq.and_then(|diffq| penalty.loss(&model, diffq)) {
+            Some(penalty) => loss + penalty,
+            None => loss,
+        };
+        let model = self.step(config, step, model, total.backward());
+        if let Some(diffq) = diffq {
+            diffq.advance();
+        }
+        model
+    }
+
+    /// The model after one step along `gradients`.
+    fn step<M: Module>(&mut self, config: &TrainConfig, step: u64, model: M, mut gradients: Gradients) -> M {
         let bits = GradientsParams::from_params(&mut gradients, &model, &self.logits);
         let mut weights = GradientsParams::from_module(&mut gradients, &model);
         if config.clip_norm > 0.0 {

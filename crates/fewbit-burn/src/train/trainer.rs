@@ -13,7 +13,6 @@ use super::outcome::{Event, Outcome, TrainError};
 use super::run_folder::RunFolder;
 use super::state::State;
 use super::task::{Split, Task};
-use crate::penalty::SizePenalty;
 
 /// A run of one task.
 pub struct Trainer<'a, T: Task> {
@@ -141,17 +140,8 @@ impl<'a, T: Task> Trainer<'a, T> {
             let culprit = "every weight and bit is finite, so an activation overflowed".to_owned();
             return Err(TrainError::NonFinite { step: state.step, loss: loss_value, culprit });
         }
-        let penalty = SizePenalty { lambda: self.config.penalty };
-        let penalty = state.diffq.as_ref().and_then(|diffq| penalty.loss(&state.model, diffq));
-        let total = match penalty {
-            Some(penalty) => loss + penalty,
-            None => loss,
-        };
-        let gradients = total.backward();
-        state.model = state.optimizers.step(self.config, state.step, state.model, gradients);
-        if let Some(diffq) = &state.diffq {
-            diffq.advance();
-        }
+        let (step, diffq) = (state.step, state.diffq.as_ref());
+        state.model = state.optimizers.learn(self.config, step, state.model, diffq, loss);
         state.step += 1;
         Ok((state, loss_value))
     }

@@ -153,7 +153,11 @@ impl ModelConfig {
         const LAYERS: Kind = Kind::Count { least: 1, most: 256 };
         let names: &[(&str, Kind)] = match kind {
             Some("mnist-cnn" | "glyphs-cnn") => &[("channels", CHANNELS), ("hidden", WIDTH), CLASSES],
-            Some("resnet") => &[("depth", Kind::Count { least: 8, most: 1202 }), CLASSES],
+            Some("resnet") => &[
+                ("depth", Kind::Count { least: 8, most: 1202 }),
+                CLASSES,
+                ("shortcut", Kind::Choice(&["pad", "projection"])),
+            ],
             Some("lstm-lm") => &[("embedding", WIDTH), ("hidden", WIDTH), ("layers", LAYERS)],
             Some("transformer-lm") => &[
                 ("dim", WIDTH),

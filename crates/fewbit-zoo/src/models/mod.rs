@@ -18,7 +18,7 @@ pub use config::{MAX_VALUES, ModelConfig, ModelError, ModelInput};
 pub use glyphs_cnn::{GlyphsCnn, GlyphsCnnConfig};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
 pub use mnist_cnn::{MnistCnn, MnistCnnConfig};
-pub use resnet::{ResNet, ResNetBlock, ResNetConfig};
+pub use resnet::{ResNet, ResNetBlock, ResNetConfig, Shortcut};
 pub use setting::SettingError;
 pub use transformer_lm::{Activation, TransformerBlock, TransformerLm, TransformerLmConfig};
 

@@ -1,6 +1,7 @@
-//! The residual network for CIFAR-10 with shortcuts that have no parameters.
+//! The residual network for CIFAR-10.
 //!
-//! He et al., "Deep residual learning for image recognition", section 4.2 and option A.
+//! He et al., "Deep residual learning for image recognition", section 4.2, with shortcuts of option A
+//! (no parameters) or 1×1 convolutions.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -15,7 +16,7 @@ use super::config::{batch_norm_values, linear_values};
 /// Channels of the three stages.
 const CHANNELS: [usize; 3] = [16, 32, 64];
 
-/// Depth of a [`ResNet`].
+/// Depth of a [`ResNet`] and the kind of its shortcuts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResNetConfig {
@@ -23,11 +24,23 @@ pub struct ResNetConfig {
     pub depth: usize,
     /// Number of classes.
     pub classes: usize,
+    /// What brings the input to a block's output where their shapes differ.
+    pub shortcut: Shortcut,
+}
+
+/// The way past a block that halves the side and doubles the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shortcut {
+    /// Every second pixel, and channels of zeros: option A, without parameters. Written `pad`.
+    Pad,
+    /// A 1×1 convolution with stride 2 and no norm. Written `projection`.
+    Projection,
 }
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { depth: 20, classes: 10 }
+        Self { depth: 20, classes: 10, shortcut: Shortcut::Pad }
     }
 }
 
@@ -50,7 +63,7 @@ pub struct ResNet {
     pub linear: Linear,
 }
 
-/// Two convolutions beside a shortcut that has no parameters.
+/// Two convolutions beside a shortcut.
 #[derive(Module, Debug)]
 pub struct ResNetBlock {
     /// The convolution with the stride.
@@ -61,6 +74,8 @@ pub struct ResNetBlock {
     pub conv2: Conv2d,
     /// After `conv2`, before the shortcut is added.
     pub bn2: BatchNorm,
+    /// The shortcut, where it is a convolution.
+    pub down: Option<Conv2d>,
 }
 
 impl ResNetConfig {
@@ -73,12 +88,13 @@ impl ResNetConfig {
     pub fn init(&self, device: &Device) -> ResNet {
         let stage = |stage: usize| {
             let inputs = CHANNELS[stage.saturating_sub(1)];
-            let first = ResNetBlock::new(inputs, CHANNELS[stage], device);
-            let rest = (1..self.blocks()).map(|_| ResNetBlock::new(CHANNELS[stage], CHANNELS[stage], device));
+            let block = |inputs| ResNetBlock::new(inputs, CHANNELS[stage], self.shortcut, device);
+            let first = block(inputs);
+            let rest = (1..self.blocks()).map(|_| block(CHANNELS[stage]));
             std::iter::once(first).chain(rest).collect()
         };
         ResNet {
-            conv1: conv(3, CHANNELS[0], 1, device),
+            conv1: conv(3, CHANNELS[0], 3, 1, device),
             bn1: BatchNormConfig::new(CHANNELS[0]).init(device),
             layer1: stage(0),
             layer2: stage(1),
@@ -99,6 +115,9 @@ impl ResNetConfig {
         for outputs in CHANNELS {
             let square = 2 * self.blocks() as u64 - 1;
             total += conv(inputs, outputs) + square * conv(outputs, outputs);
+            if self.shortcut == Shortcut::Projection && inputs != outputs {
+                total += (inputs * outputs) as u64;
+            }
             inputs = outputs;
         }
         total
@@ -122,13 +141,15 @@ impl ResNet {
 
 impl ResNetBlock {
     /// A block from `inputs` to `outputs` channels; more channels halve the side.
-    fn new(inputs: usize, outputs: usize, device: &Device) -> Self {
+    fn new(inputs: usize, outputs: usize, shortcut: Shortcut, device: &Device) -> Self {
         let stride = if inputs == outputs { 1 } else { 2 };
+        let projects = stride != 1 && shortcut == Shortcut::Projection;
         Self {
-            conv1: conv(inputs, outputs, stride, device),
+            conv1: conv(inputs, outputs, 3, stride, device),
             bn1: BatchNormConfig::new(outputs).init(device),
-            conv2: conv(outputs, outputs, 1, device),
+            conv2: conv(outputs, outputs, 3, 1, device),
             bn2: BatchNormConfig::new(outputs).init(device),
+            down: projects.then(|| conv(inputs, outputs, 1, stride, device)),
         }
     }
 
@@ -142,8 +163,11 @@ impl ResNetBlock {
         relu(x + self.shortcut(input))
     }
 
-    /// Every second pixel, and as many channels of zeros before as behind: option A of He et al.
+    /// The convolution, or every second pixel and as many channels of zeros before as behind.
     fn shortcut(&self, input: Tensor<4>) -> Tensor<4> {
+        if let Some(down) = &self.down {
+            return down.forward(input);
+        }
         let [stride, _] = self.conv1.stride;
         if stride == 1 {
             return input;
@@ -159,11 +183,13 @@ impl ResNetBlock {
     }
 }
 
-/// A 3×3 convolution without bias, as every one is followed by a batch norm.
-fn conv(inputs: usize, outputs: usize, stride: usize, device: &Device) -> Conv2d {
-    Conv2dConfig::new([inputs, outputs], [3, 3])
+/// A convolution of `side`×`side` that keeps the image's size but for the stride; without bias, as a
+/// batch norm follows.
+fn conv(inputs: usize, outputs: usize, side: usize, stride: usize, device: &Device) -> Conv2d {
+    let around = side / 2;
+    Conv2dConfig::new([inputs, outputs], [side, side])
         .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+        .with_padding(PaddingConfig2d::Explicit(around, around, around, around))
         .with_bias(false)
         .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
         .init(device)
@@ -185,17 +211,21 @@ mod tests {
     #[test]
     fn depths_20_and_56_are_as_large_as_the_checkpoints() {
         for (depth, values) in [(20, 271_098), (56, 857_082)] {
-            let config = ResNetConfig { depth, classes: 10 };
+            let config = ResNetConfig { depth, ..Default::default() };
             assert_eq!(config.values(), values);
             assert_eq!(config.init(&Device::default()).num_params() as u64, values);
         }
+        // Two projections: 16·32 and 32·64 weights.
+        let projection = ResNetConfig { shortcut: Shortcut::Projection, ..Default::default() };
+        assert_eq!(projection.values(), 271_098 + 512 + 2048);
+        assert_eq!(projection.init(&Device::default()).num_params() as u64, projection.values());
     }
 
     /// One image, 16 channels of 4×4 with pixel (row, column) = 4·row + column: rows and columns 0 and 2 are kept.
     #[test]
     fn the_shortcut_keeps_every_second_pixel_between_channels_of_zeros() {
         let device = Device::default();
-        let block = ResNetBlock::new(16, 32, &device);
+        let block = ResNetBlock::new(16, 32, Shortcut::Pad, &device);
         let pixels: Vec<f32> = (0..16).map(|pixel| pixel as f32).collect();
         let image = Tensor::<1>::from_floats(pixels.repeat(16).as_slice(), &device);
         let out = block.shortcut(image.reshape([1, 16, 4, 4]));
@@ -207,7 +237,9 @@ mod tests {
 
     #[test]
     fn a_step_down_the_gradient_lowers_the_loss() {
-        let config = ResNetConfig { depth: 8, classes: 10 };
-        learning::classifier_learns_one_batch(|device| config.init(device), [3, 32, 32]);
+        for shortcut in [Shortcut::Pad, Shortcut::Projection] {
+            let config = ResNetConfig { depth: 8, shortcut, ..Default::default() };
+            learning::classifier_learns_one_batch(|device| config.init(device), [3, 32, 32]);
+        }
     }
 }

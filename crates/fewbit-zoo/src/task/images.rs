@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task};
 use rayon::prelude::*;
 
+use super::cross_entropy;
 use crate::data::augment::{Augmentation, Draw, Normalization, augment};
 use crate::data::{ImageData, ImageSet};
 use crate::models::ImageClassifier;
@@ -89,7 +89,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
         let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index).into()).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);
         let logits = model.logits(self.images(&self.train, &draws, device));
-        CrossEntropyLossConfig::new().init(device).forward(logits, labels)
+        cross_entropy(logits, labels)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, permutation};
 
+use super::cross_entropy;
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
 
@@ -95,7 +95,7 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
         let [records, length, classes] = logits.dims();
         let logits = logits.reshape([records * length, classes]);
         let targets = targets.reshape([records * length]);
-        CrossEntropyLossConfig::new().init(device).forward(logits, targets)
+        cross_entropy(logits, targets)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
