@@ -7,122 +7,71 @@
 
 use std::num::NonZeroUsize;
 
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Bytes, DType, Device, Int, Shape, Tensor, TensorData, activation};
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Int, Tensor, TensorData, activation};
 use fewbit::BitsParametrisation;
 use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
 
+use crate::operation::buffers::{self, recycle, values};
+use crate::operation::{Operation, apply, runs_on};
 use crate::site::Site;
 
 /// One draw of noise for one parameter: everything but the weights and the logits.
 #[derive(Clone, Debug)]
-pub struct NoiseDraw {
+struct NoiseDraw {
     key: NoiseKey,
     noise: NoiseLaw,
     layout: GroupLayout,
     law: fewbit_kernels::BitsLaw,
 }
 
-/// The fused operation, for the backends that have it.
-#[backend_extension(Autodiff, Flex)]
-pub trait NoiseBackend: Backend {
-    /// `weight + s·u(bits(logits))·ε`.
-    fn add_pseudo_quantization_noise(
-        weight: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        draw: NoiseDraw,
-    ) -> FloatTensor<Self>;
-}
-
-impl NoiseBackend for Flex {
-    fn add_pseudo_quantization_noise(weight: FlexTensor, logits: FlexTensor, draw: NoiseDraw) -> FlexTensor {
-        forward(weight, &logits, &draw).0
-    }
-}
-
-impl<C: CheckpointStrategy> NoiseBackend for Autodiff<Flex, C> {
-    fn add_pseudo_quantization_noise(
-        weight: FloatTensor<Self>,
-        logits: FloatTensor<Self>,
-        draw: NoiseDraw,
-    ) -> FloatTensor<Self> {
-        let nodes = [weight.node(), logits.node()];
-        match NoiseBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let logits = logits.into_primitive();
-                let (noisy, range) = forward(weight.into_primitive(), &logits, &draw);
-                prepared.finish(Kept { logits, range, draw }, noisy)
-            }
-            OpsKind::UnTracked(prepared) => {
-                let (noisy, _) = forward(weight.into_primitive(), &logits.into_primitive(), &draw);
-                prepared.finish(noisy)
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct NoiseBackward;
-
-/// What the backward pass needs beside the incoming gradient.
+/// Of a tracked forward pass.
 #[derive(Clone, Debug)]
 struct Kept {
     logits: FlexTensor,
     range: f32,
-    draw: NoiseDraw,
 }
 
-impl Backward<Flex, 2> for NoiseBackward {
-    type State = Kept;
+/// `weight + s·u(bits(logits))·ε`.
+impl Operation<2> for NoiseDraw {
+    type Kept = Kept;
 
-    fn backward(self, ops: Ops<Kept, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [weight, logits] = ops.parents;
-        let gradient = gradients.consume::<Flex>(&ops.node);
-        if let Some(node) = logits {
-            let Kept { logits, range, draw } = ops.state;
-            let contiguous = gradient.to_contiguous();
-            let sums = fewbit_kernels::noise_gradient(slice(&contiguous), draw.layout, draw.key, draw.noise);
-            let logits = logits.to_contiguous();
-            let mut gradient = vec![0.0; sums.len()];
-            fewbit_kernels::logit_gradient(&sums, slice(&logits), &draw.law, range, &mut gradient);
-            gradients.register::<Flex>(node.id, flex(gradient, logits.shape()));
-        }
-        if let Some(node) = weight {
-            // The range is treated as a constant, so the gradient passes through unchanged.
-            gradients.register::<Flex>(node.id, gradient);
-        }
+    fn forward(&self, [weight, logits]: [FlexTensor; 2], _: bool) -> (FlexTensor, Kept) {
+        let weights = values(&weight);
+        // A weight that is not finite makes the range, and so every weight, not finite: the loss shows
+        // it in the same step and the training loop names the tensor.
+        let range = match fewbit_kernels::minimum_maximum(weights) {
+            Ok(Some((minimum, maximum))) => maximum - minimum,
+            Ok(None) => 0.0,
+            Err(_) => f32::NAN,
+        };
+        let mut steps = vec![0.0; values(&logits).len()];
+        fewbit_kernels::steps(values(&logits), &self.law, range, &mut steps);
+        let mut noisy = buffers::take(weights.len());
+        fewbit_kernels::add_noise(weights, &steps, self.layout, self.key, self.noise, &mut noisy);
+        (buffers::tensor(noisy, weight.layout().shape().clone()), Kept { logits, range })
     }
-}
 
-fn forward(weight: FlexTensor, logits: &FlexTensor, draw: &NoiseDraw) -> (FlexTensor, f32) {
-    let weight = weight.to_contiguous();
-    let logits = logits.to_contiguous();
-    let weights = slice(&weight);
-    // A weight that is not finite makes the range, and so every weight, not finite: the loss shows
-    // it in the same step and the training loop names the tensor.
-    let range = match fewbit_kernels::minimum_maximum(weights) {
-        Ok(Some((minimum, maximum))) => maximum - minimum,
-        Ok(None) => 0.0,
-        Err(_) => f32::NAN,
-    };
-    let mut steps = vec![0.0; slice(&logits).len()];
-    fewbit_kernels::steps(slice(&logits), &draw.law, range, &mut steps);
-    let noisy = fewbit_kernels::noisy_weights(weights, &steps, draw.layout, draw.key, draw.noise);
-    (flex(noisy, weight.shape()), range)
-}
-
-fn slice(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("a contiguous float32 tensor")
-}
-
-fn flex(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
+    fn backward(&self, kept: Kept, gradient: FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let Kept { logits, range } = kept;
+        let of_logits = needed[1].then(|| {
+            let len = values(&logits).len();
+            let mut sums = buffers::take(len);
+            fewbit_kernels::write_noise_gradient(
+                values(&gradient),
+                self.layout,
+                self.key,
+                self.noise,
+                &mut sums,
+            );
+            let mut out = buffers::take(len);
+            fewbit_kernels::logit_gradient(&sums, values(&logits), &self.law, range, &mut out);
+            recycle(buffers::tensor(sums, logits.layout().shape().clone()));
+            buffers::tensor(out, logits.layout().shape().clone())
+        });
+        // The range is treated as a constant, so the gradient passes through unchanged.
+        [Some(gradient), of_logits]
+    }
 }
 
 /// The weight of `site` with this draw's noise: the fused operation on the CPU in float32, plain
@@ -133,15 +82,10 @@ pub fn add_noise<const D: usize>(
     site: &Site,
     key: NoiseKey,
 ) -> Tensor<D> {
-    let fused = is_flex(&weight.device()) && weight.dtype() == DType::F32;
     match site.group_layout() {
-        Some(layout) if fused => {
+        Some(layout) if runs_on(&weight) && runs_on(&logits) => {
             let draw = NoiseDraw { key, noise: site.noise, layout, law: site.kernel_law };
-            Tensor::from_dispatch(<Dispatch as NoiseBackend>::add_pseudo_quantization_noise(
-                weight.into_dispatch(),
-                logits.into_dispatch(),
-                draw,
-            ))
+            apply(draw, [weight.into(), logits.into()])
         }
         _ => add_noise_by_tensors(weight, logits, site, key),
     }
@@ -199,8 +143,4 @@ fn draw(site: &Site, key: NoiseKey, len: usize) -> Vec<f32> {
     let Some(group_size) = NonZeroUsize::new(len) else { return Vec::new() };
     let layout = GroupLayout::Contiguous { group_size };
     fewbit_kernels::noisy_weights(&vec![0.0; len], &[1.0], layout, key, site.noise)
-}
-
-fn is_flex(device: &Device) -> bool {
-    device.clone().without_autodiff() == Device::flex()
 }

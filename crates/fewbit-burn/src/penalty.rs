@@ -3,14 +3,18 @@
 //! Défossez et al. 2022, section 3: `M(b)` counts `len·b` bits for the codes of each group; ranges,
 //! widths and the unquantized rest are constants of the same sum, see [`mod@fewbit::size`].
 
+use burn::backend::flex::FlexTensor;
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Shape, Tensor};
 use fewbit::BitWidth;
 use fewbit::size::BITS_PER_MEBIBYTE;
+use fewbit_kernels::GroupLayout;
 
 use crate::diffq::{DiffQ, logits};
 use crate::layout::parameters;
 use crate::noise;
+use crate::operation::buffers::{self, values as numbers};
+use crate::operation::{Operation, apply, runs_on};
 use crate::reparam::values;
 use crate::site::Site;
 
@@ -42,6 +46,44 @@ impl SizePenalty {
 
 /// The soft size of the codes of one parameter in bits: `Σ len_k·b_k`, shape `[1]`.
 fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
+    match site.group_layout() {
+        Some(layout) if runs_on(&logits) => {
+            let codes = CodeBits { law: site.kernel_law, layout, len: site.grouping.len() };
+            apply(codes, [logits.into()])
+        }
+        _ => code_bits_by_tensors(logits, site),
+    }
+}
+
+/// The sum and its derivative in one pass over the logits.
+#[derive(Clone, Debug)]
+struct CodeBits {
+    law: fewbit_kernels::BitsLaw,
+    layout: GroupLayout,
+    len: usize,
+}
+
+impl Operation<1> for CodeBits {
+    /// The derivative in each logit.
+    type Kept = FlexTensor;
+
+    fn forward(&self, [logits]: [FlexTensor; 1], _: bool) -> (FlexTensor, FlexTensor) {
+        let mut gradient = buffers::take(numbers(&logits).len());
+        let bits =
+            fewbit_kernels::code_bits(numbers(&logits), &self.law, self.layout, self.len, 1.0, &mut gradient);
+        let gradient = buffers::tensor(gradient, logits.layout().shape().clone());
+        (buffers::tensor(vec![bits as f32], Shape::from([1])), gradient)
+    }
+
+    fn backward(&self, mut kept: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let factor = numbers(&gradient)[0];
+        kept.storage_mut::<f32>().iter_mut().for_each(|slope| *slope *= factor);
+        [Some(kept)]
+    }
+}
+
+/// The same as [`code_bits`] by plain tensor operations, for every other backend.
+fn code_bits_by_tensors(logits: Tensor<1>, site: &Site) -> Tensor<1> {
     let bits = noise::bits(logits, site);
     let groups = site.grouping.count();
     let full = site.grouping.len() / site.grouping.size().max(1);

@@ -6,6 +6,8 @@
 //! that all compilations round alike and give equal bits. A machine without fused instructions
 //! (x86-64 before 2013) has to compute them in software, and is many times slower.
 
+use crate::simd::{LaneKernel, Plain};
+
 /// A loop to be compiled once per instruction set.
 ///
 /// Implementations mark `run`, and all it calls, `#[inline(always)]`: only what is inlined into
@@ -71,6 +73,18 @@ impl Avx512 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
+fn run_lanes_avx2<K: LaneKernel>(kernel: K, proof: Avx2) -> K::Output {
+    kernel.run(proof)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+fn run_lanes_avx512<K: LaneKernel>(kernel: K, proof: Avx512) -> K::Output {
+    kernel.run(proof)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
@@ -114,6 +128,18 @@ impl InstructionSet {
             Self::Avx2(proof) => proof.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(proof) => proof.run(kernel),
+        }
+    }
+
+    pub(crate) fn run_lanes<K: LaneKernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Baseline => kernel.run(Plain),
+            // SAFETY: the proof exists only where AVX2 and FMA were detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => unsafe { run_lanes_avx2(kernel, proof) },
+            // SAFETY: the proof exists only where these sets were detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(proof) => unsafe { run_lanes_avx512(kernel, proof) },
         }
     }
 }

@@ -37,29 +37,65 @@
 //!
 //! Every result has the same bits for any number of threads and any instruction set.
 
+mod activation;
 mod add;
+mod attention;
+mod batch_norm;
 mod bits;
+mod convolution;
+mod cross_entropy;
 mod dispatch;
+mod elementwise;
+mod embedding;
 mod gradient;
 mod key;
 mod law;
+mod layer_norm;
 mod layout;
+mod linear;
 mod logits;
 mod math;
+mod optimizer;
+mod out_of_range;
+mod pooling;
+mod product;
 mod range;
 pub mod scalar;
+mod simd;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tile;
 
+pub use activation::{bias_gelu, gelu, gelu_gradient, relu, relu_gradient};
 pub use add::{add_noise, noisy_weights};
+pub use attention::{Attention, attention, attention_gradient, cross_attention, cross_attention_gradient};
+pub use batch_norm::{
+    After, AfterGradient, BatchNormInput, BatchNormShape, batch_norm, batch_norm_gradient, batch_norm_with,
+};
 pub use bits::{BitsLaw, BitsLawError, MAX_BITS, MIN_BITS_OF_NOISE, Parametrisation};
+pub use convolution::{
+    Convolution, ConvolutionError, ConvolutionOptions, convolution_bias_gradient, convolution_input_gradient,
+    convolution_weight_gradient, convolve,
+};
+pub use cross_entropy::cross_entropy;
 pub use dispatch::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 pub use dispatch::{Avx2, Avx512};
+pub use elementwise::{add_to, sum_of};
+pub use embedding::{embedding, embedding_gradient};
 pub use gradient::{noise_gradient, write_noise_gradient};
 pub use key::NoiseKey;
 pub use law::NoiseLaw;
+pub use layer_norm::{NormalizedRows, layer_norm, layer_norm_gradient};
 pub use layout::GroupLayout;
+pub use linear::{Linear, linear, linear_bias_gradient, linear_input_gradient, linear_weight_gradient};
 pub use logits::{bits, bits_derivative, code_bits, logit_gradient, step_fractions, steps};
+pub use optimizer::{AdamStep, SgdStep, adam_step, sgd_step, square_sum};
+pub use out_of_range::OutOfRange;
+pub use pooling::{
+    PoolShape, Window, average_pool, average_pool_gradient, global_average_pool,
+    global_average_pool_gradient, max_pool, max_pool_gradient,
+};
+pub use product::{Matrix, product};
 pub use range::{NonFinite, minimum_maximum};

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
 use fewbit_burn::{AttachError, DiffQ, DiffQConfig, Mode, NoiseClock};
 
@@ -138,7 +139,7 @@ impl StepTiming {
             if self.forward {
                 wait_for(logits(&model, input.clone()));
             } else {
-                let loss = crate::task::cross_entropy(logits(&model, input.clone()), targets.clone());
+                let loss = cross_entropy(logits(&model, input.clone()), targets.clone());
                 let _: f32 = loss.clone().detach().into_scalar();
                 model = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss);
             }

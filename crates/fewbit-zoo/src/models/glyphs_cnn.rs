@@ -1,10 +1,10 @@
 //! A small, fast convolutional network for 28×28 images: the quick start's.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
+use burn::nn::conv::Conv2dConfig;
+use burn::nn::{BatchNormConfig, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
+use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
@@ -68,8 +68,9 @@ impl GlyphsCnnConfig {
                 .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
                 .with_bias(false)
                 .init(device)
+                .into()
         };
-        let norm = |channels| BatchNormConfig::new(channels).init(device);
+        let norm = |channels| BatchNormConfig::new(channels).init(device).into();
         GlyphsCnn {
             conv1: conv(1, first),
             norm1: norm(first),
@@ -77,8 +78,8 @@ impl GlyphsCnnConfig {
             norm2: norm(second),
             conv3: conv(second, third),
             norm3: norm(third),
-            fc1: LinearConfig::new(third * SIDE * SIDE, self.hidden).init(device),
-            fc2: LinearConfig::new(self.hidden, self.classes).init(device),
+            fc1: LinearConfig::new(third * SIDE * SIDE, self.hidden).init(device).into(),
+            fc2: LinearConfig::new(self.hidden, self.classes).init(device).into(),
         }
     }
 
@@ -97,9 +98,9 @@ impl GlyphsCnn {
     /// # Panics
     /// If the images have another shape.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = relu(self.norm1.forward(self.conv1.forward(images)));
-        let x = relu(self.norm2.forward(self.conv2.forward(x)));
-        let x = relu(self.norm3.forward(self.conv3.forward(x)));
+        let x = self.norm1.forward_relu(self.conv1.forward(images));
+        let x = self.norm2.forward_relu(self.conv2.forward(x));
+        let x = self.norm3.forward_relu(self.conv3.forward(x));
         let x: Tensor<2> = x.flatten(1, 3);
         self.fc2.forward(relu(self.fc1.forward(x)))
     }

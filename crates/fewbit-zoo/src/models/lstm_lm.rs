@@ -1,8 +1,9 @@
 //! A byte-level language model of recurrent layers.
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Lstm, LstmConfig};
+use burn::nn::{EmbeddingConfig, LinearConfig, Lstm, LstmConfig};
 use burn::tensor::{Device, Int, Tensor};
+use fewbit_burn::nn::{Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
 use super::config::linear_values;
@@ -45,9 +46,9 @@ impl LstmLmConfig {
             LstmConfig::new(inputs, self.hidden, true).init(device)
         };
         LstmLm {
-            emb: EmbeddingConfig::new(BYTES, self.embedding).init(device),
+            emb: EmbeddingConfig::new(BYTES, self.embedding).init(device).into(),
             lstm: (0..self.layers).map(layer).collect(),
-            head: LinearConfig::new(self.hidden, BYTES).init(device),
+            head: LinearConfig::new(self.hidden, BYTES).init(device).into(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! The convolutional network for MNIST of the shared checkpoint: three convolutions and two fully connected layers.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::relu;
+use burn::nn::conv::Conv2dConfig;
+use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
@@ -60,15 +60,15 @@ impl MnistCnnConfig {
     /// If a size is zero; [`ModelConfig::validate`](super::ModelConfig::validate) finds it first.
     pub fn init(&self, device: &Device) -> MnistCnn {
         let [first, second, third] = self.channels;
-        let conv = |inputs, outputs| Conv2dConfig::new([inputs, outputs], [3, 3]).init(device);
+        let conv = |inputs, outputs| Conv2dConfig::new([inputs, outputs], [3, 3]).init(device).into();
         MnistCnn {
             conv1: conv(1, first),
             conv2: conv(first, second),
             conv3: conv(second, third),
-            norm1: BatchNormConfig::new(third).init(device),
-            fc1: LinearConfig::new(third * SIDE * SIDE, self.hidden).init(device),
-            fc2: LinearConfig::new(self.hidden, self.classes).init(device),
-            norm2: BatchNormConfig::new(self.classes).init(device),
+            norm1: BatchNormConfig::new(third).init(device).into(),
+            fc1: LinearConfig::new(third * SIDE * SIDE, self.hidden).init(device).into(),
+            fc2: LinearConfig::new(self.hidden, self.classes).init(device).into(),
+            norm2: BatchNormConfig::new(self.classes).init(device).into(),
         }
     }
 

@@ -4,10 +4,10 @@
 //! (no parameters) or 1×1 convolutions.
 
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
+use burn::nn::conv::Conv2dConfig;
+use burn::nn::{BatchNormConfig, Initializer, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
+use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, fork, mean_of_pixels};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
@@ -95,11 +95,11 @@ impl ResNetConfig {
         };
         ResNet {
             conv1: conv(3, CHANNELS[0], 3, 1, device),
-            bn1: BatchNormConfig::new(CHANNELS[0]).init(device),
+            bn1: norm(CHANNELS[0], device),
             layer1: stage(0),
             layer2: stage(1),
             layer3: stage(2),
-            linear: LinearConfig::new(CHANNELS[2], self.classes).init(device),
+            linear: LinearConfig::new(CHANNELS[2], self.classes).init(device).into(),
         }
     }
 
@@ -130,12 +130,11 @@ impl ResNet {
     /// # Panics
     /// If the images do not have three channels.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut x = self.bn1.forward_relu(self.conv1.forward(images));
         for block in self.layer1.iter().chain(&self.layer2).chain(&self.layer3) {
             x = block.forward(x);
         }
-        let pixels: Tensor<3> = x.flatten(2, 3);
-        self.linear.forward(pixels.mean_dim(2).squeeze_dim(2))
+        self.linear.forward(mean_of_pixels(x))
     }
 }
 
@@ -146,9 +145,9 @@ impl ResNetBlock {
         let projects = stride != 1 && shortcut == Shortcut::Projection;
         Self {
             conv1: conv(inputs, outputs, 3, stride, device),
-            bn1: BatchNormConfig::new(outputs).init(device),
+            bn1: norm(outputs, device),
             conv2: conv(outputs, outputs, 3, 1, device),
-            bn2: BatchNormConfig::new(outputs).init(device),
+            bn2: norm(outputs, device),
             down: projects.then(|| conv(inputs, outputs, 1, stride, device)),
         }
     }
@@ -158,9 +157,9 @@ impl ResNetBlock {
     /// # Panics
     /// If the input has other channels.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.bn1.forward(self.conv1.forward(input.clone())));
-        let x = self.bn2.forward(self.conv2.forward(x));
-        relu(x + self.shortcut(input))
+        let [input, past] = fork(input);
+        let x = self.bn1.forward_relu(self.conv1.forward(input));
+        self.bn2.forward_add_relu(self.conv2.forward(x), self.shortcut(past))
     }
 
     /// The convolution, or every second pixel and as many channels of zeros before as behind.
@@ -187,12 +186,16 @@ impl ResNetBlock {
 /// batch norm follows.
 fn conv(inputs: usize, outputs: usize, side: usize, stride: usize, device: &Device) -> Conv2d {
     let around = side / 2;
-    Conv2dConfig::new([inputs, outputs], [side, side])
+    let config = Conv2dConfig::new([inputs, outputs], [side, side])
         .with_stride([stride, stride])
         .with_padding(PaddingConfig2d::Explicit(around, around, around, around))
         .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false })
-        .init(device)
+        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false });
+    Conv2d::new(&config, device)
+}
+
+fn norm(channels: usize, device: &Device) -> BatchNorm {
+    BatchNorm::new(&BatchNormConfig::new(channels), device)
 }
 
 impl ImageClassifier for ResNet {

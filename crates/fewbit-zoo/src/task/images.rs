@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task};
 use rayon::prelude::*;
 
-use super::cross_entropy;
 use crate::data::augment::{Augmentation, Draw, Normalization, augment};
 use crate::data::{ImageData, ImageSet};
 use crate::models::ImageClassifier;

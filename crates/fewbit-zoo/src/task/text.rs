@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, permutation};
 
-use super::cross_entropy;
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
 

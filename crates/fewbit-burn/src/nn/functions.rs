@@ -1,0 +1,52 @@
+//! Functions without parameters.
+
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{Int, Tensor, activation};
+
+use crate::operation::{self, residual, runs_on};
+
+/// `max(x, 0)` of each number.
+pub fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    if runs_on(&input) { operation::activation::relu(input) } else { activation::relu(input) }
+}
+
+/// `x·Φ(x)` of each number: the exact form of GELU.
+pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    if runs_on(&input) { operation::activation::gelu(input) } else { activation::gelu(input) }
+}
+
+/// `a + b` of two tensors of one shape.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    assert_eq!(a.dims(), b.dims(), "shapes of a sum");
+    if runs_on(&a) && runs_on(&b) { residual::sum(a, b) } else { a + b }
+}
+
+/// `input` twice, for a branch and the way past it, whose gradients then meet in one pass.
+///
+/// Both must take part in the loss: without the gradient of one, that of the other is lost.
+pub fn fork<const D: usize>(input: Tensor<D>) -> [Tensor<D>; 2] {
+    if runs_on(&input) && input.is_autodiff() { residual::fork(input) } else { [input.clone(), input] }
+}
+
+/// The mean of each channel of images `[N, C, H, W]`: `[N, C]`.
+pub fn mean_of_pixels(images: Tensor<4>) -> Tensor<2> {
+    if runs_on(&images) {
+        return operation::pooling::mean_of_pixels(images);
+    }
+    let pixels: Tensor<3> = images.flatten(2, 3);
+    pixels.mean_dim(2).squeeze_dim(2)
+}
+
+/// The mean cross entropy in nats of logits `[rows, classes]` and classes `[rows]`: shape `[1]`.
+///
+/// # Panics
+/// If a class is not among those of the logits.
+pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
+    if runs_on(&logits) {
+        return operation::cross_entropy::cross_entropy(logits, classes);
+    }
+    CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, classes)
+}
