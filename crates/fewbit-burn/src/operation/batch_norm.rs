@@ -17,6 +17,7 @@ pub(crate) struct Statistics {
 }
 
 /// What follows the norm.
+#[expect(clippy::large_enum_variant, reason = "passed once, to a function that takes it apart")]
 pub(crate) enum Then<const D: usize> {
     /// Nothing.
     Nothing,
@@ -203,7 +204,7 @@ impl NormalizeWith {
             (None, true) => After::Relu,
             (None, false) => After::Nothing,
         };
-        let [gamma, beta, mean, variance] = [&gamma, &beta, &mean, &variance].map(|tensor| values(tensor));
+        let [gamma, beta, mean, variance] = [&gamma, &beta, &mean, &variance].map(values);
         let epsilon = self.epsilon;
         let x = values(&input);
         fewbit_kernels::batch_norm_with(shape, x, gamma, beta, mean, variance, epsilon, after, &mut out);

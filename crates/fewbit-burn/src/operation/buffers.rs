@@ -97,8 +97,9 @@ mod tests {
         assert_eq!(again.as_ptr(), at);
         let shared = tensor(again, Shape::from([len]));
         recycle(shared.clone());
-        assert_ne!(take(len).as_ptr(), at);
-        drop(shared);
+        let other = take(len);
+        assert_ne!(other.as_ptr(), at);
+        drop((shared, other));
     }
 
     #[test]

@@ -121,11 +121,10 @@ impl Target<'_> {
         sums: [[S::Lanes; L]; R],
         factors: &[f32],
     ) {
-        for r in 0..R {
+        for (r, (sums, factor)) in sums.into_iter().zip(factors).enumerate() {
             if r < rows {
-                let factor = simd.splat(factors[r]);
-                for l in 0..L {
-                    let lanes = simd.multiply_add(sums[r][l], factor, simd.splat(0.0));
+                for (l, sum) in sums.into_iter().enumerate() {
+                    let lanes = simd.multiply_add(sum, simd.splat(*factor), simd.splat(0.0));
                     self.write(simd, position + r, (place + l) * LANES, lanes);
                 }
             }

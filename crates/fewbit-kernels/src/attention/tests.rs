@@ -94,12 +94,11 @@ impl Twin {
             let mean = self.dot(&weights, &of_weights);
             for key in 0..keys {
                 let of_score = weights[key] * (of_weights[key] - mean) / (width as f64).sqrt();
-                for place in 0..width {
-                    let (of_q, of_k) =
-                        ((head * queries + query) * width + place, (head * keys + key) * width + place);
-                    dq[of_q] += of_score * k[of_k];
-                    dk[of_k] += of_score * q[of_q];
-                    dv[of_k] += weights[key] * gradient[place];
+                let [of_q, of_k] = [(head * queries + query) * width, (head * keys + key) * width];
+                for (place, gradient) in gradient.iter().enumerate() {
+                    dq[of_q + place] += of_score * k[of_k + place];
+                    dk[of_k + place] += of_score * q[of_q + place];
+                    dv[of_k + place] += weights[key] * gradient;
                 }
             }
         }

@@ -24,12 +24,19 @@ pub(super) unsafe fn weighted_sums<S: Simd, const O: usize, const V: usize>(
     operands: Operands<'_>,
     start: [f32; O],
 ) -> [[S::Lanes; V]; O] {
-    let mut sums = start.map(|start| [simd.splat(start); V]);
+    // Loops, not closures: in a large caller a closure is compiled by itself, without the instructions.
+    let mut sums = [[simd.splat(0.0); V]; O];
+    for (sums, start) in sums.iter_mut().zip(start) {
+        *sums = [simd.splat(start); V];
+    }
     let mut weights = operands.weights;
     for &offset in operands.offsets {
         // SAFETY: the caller's promise.
         unsafe {
-            let pixels: [S::Lanes; V] = std::array::from_fn(|v| simd.load(source.add(offset + v * LANES)));
+            let mut pixels = [simd.splat(0.0); V];
+            for (v, pixels) in pixels.iter_mut().enumerate() {
+                *pixels = simd.load(source.add(offset + v * LANES));
+            }
             for (o, sums) in sums.iter_mut().enumerate() {
                 let weight = simd.splat(*weights.add(o));
                 for v in 0..V {
@@ -83,13 +90,10 @@ pub(super) unsafe fn dot_products<S: Simd>(
             }
         }
     }
-    let lanes = simd.transpose(sums);
-    let pair =
-        |first: usize, apart: usize, lanes: &[S::Lanes; 16]| simd.add(lanes[first], lanes[first + apart]);
-    let mut lanes = lanes;
+    let mut lanes = simd.transpose(sums);
     for apart in [8, 4, 2, 1] {
         for first in 0..apart {
-            lanes[first] = pair(first, apart, &lanes);
+            lanes[first] = simd.add(lanes[first], lanes[first + apart]);
         }
     }
     let mut out = [0.0; 16];
@@ -111,16 +115,17 @@ unsafe fn lane_products<S: Simd, const A: usize, const B: usize>(
 ) -> [[S::Lanes; B]; A] {
     let mut sums = [[simd.splat(0.0); B]; A];
     for image in 0..rows.images {
-        let left = left.map(|row| row.wrapping_add(image * rows.left_stride));
-        let right = right.map(|row| row.wrapping_add(image * rows.right_stride));
         for register in 0..rows.registers {
             // SAFETY: the caller's promise.
             unsafe {
-                let right = right.map(|row| simd.load(row.add(register * LANES)));
+                let mut pixels = [simd.splat(0.0); B];
+                for (pixels, row) in pixels.iter_mut().zip(right) {
+                    *pixels = simd.load(row.add(image * rows.right_stride + register * LANES));
+                }
                 for (a, sums) in sums.iter_mut().enumerate() {
-                    let left = simd.load(left[a].add(register * LANES));
+                    let left = simd.load(left[a].add(image * rows.left_stride + register * LANES));
                     for b in 0..B {
-                        sums[b] = simd.multiply_add(left, right[b], sums[b]);
+                        sums[b] = simd.multiply_add(left, pixels[b], sums[b]);
                     }
                 }
             }

@@ -143,6 +143,7 @@ impl Strip<'_> {
     }
 
     /// Writes sums that begin at a lane of the strip and a column of the block.
+    #[expect(clippy::needless_range_loop, reason = "rows and registers are numbered, as in the tile")]
     #[inline(always)]
     fn write<S: Simd, const R: usize, const L: usize>(
         &self,

@@ -20,6 +20,7 @@ impl<S: Simd, const R: usize, const L: usize> Tile<S, R, L> {
     }
 
     /// Adds the product of `R` lanes of a strip, from lane `first` on, and strips of as many steps.
+    #[expect(clippy::needless_range_loop, reason = "rows and registers are numbered, as in the formula")]
     #[inline(always)]
     pub(crate) fn add_lanes(mut self, strip: &[Step], first: usize, columns: [&[Step]; L]) -> Self {
         let steps = strip.len();
@@ -47,6 +48,7 @@ impl<S: Simd, const R: usize, const L: usize> Tile<S, R, L> {
     }
 
     /// Adds the product of `R` steps of a strip, whose lanes are now the steps, and strips of sixteen.
+    #[expect(clippy::needless_range_loop, reason = "rows and registers are numbered, as in the formula")]
     #[inline(always)]
     pub(crate) fn add_steps(mut self, strip: &[Step; R], columns: [&[Step; LANES]; L]) -> Self {
         for lane in 0..LANES {
