@@ -45,10 +45,11 @@ impl Operation<2> for NoiseDraw {
             Ok(None) => 0.0,
             Err(_) => f32::NAN,
         };
-        let mut steps = vec![0.0; values(&logits).len()];
+        let mut steps = buffers::take(values(&logits).len());
         fewbit_kernels::steps(values(&logits), &self.law, range, &mut steps);
         let mut noisy = buffers::take(weights.len());
         fewbit_kernels::add_noise(weights, &steps, self.layout, self.key, self.noise, &mut noisy);
+        recycle(buffers::tensor(steps, logits.layout().shape().clone()));
         (buffers::tensor(noisy, weight.layout().shape().clone()), Kept { logits, range })
     }
 

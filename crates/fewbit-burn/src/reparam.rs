@@ -10,6 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::control::{Control, Mode, NoiseClock};
 use crate::noise::add_noise;
+use crate::operation::buffers::recycle;
 use crate::site::Site;
 
 /// The method's part of one parameter: a logit per group, trained by gradient descent.
@@ -36,6 +37,17 @@ struct Kept {
     /// The graph node of the stored weight: a new one after each optimizer step.
     node: Option<u64>,
     weight: Box<dyn Any + Send>,
+    /// Gives the memory of the weight to the next step, whatever its rank.
+    release: fn(Box<dyn Any + Send>),
+}
+
+/// Keeps the numbers of a `Tensor<D>` for the next one of the size.
+fn release<const D: usize>(weight: Box<dyn Any + Send>) {
+    if let Ok(weight) = weight.downcast::<Tensor<D>>()
+        && let Ok(weight) = weight.try_into_primitive::<Autodiff<Flex>>()
+    {
+        recycle(weight.into_primitive());
+    }
 }
 
 impl Draw {
@@ -56,7 +68,9 @@ impl Draw {
 
     /// Drops the kept weight and with it the last step's graph.
     pub(crate) fn forget(&self) {
-        *self.kept() = None;
+        if let Some(Kept { weight, release, .. }) = self.kept().take() {
+            release(weight);
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
@@ -93,7 +107,7 @@ impl Reparameterization for PseudoQuantNoise {
             Mode::StraightThrough => self.rounded(&base) + (base.clone() - base.detach()),
             Mode::Rounded => self.rounded(&base),
         };
-        self.draw.keep(Kept { mode, clock, node, weight: Box::new(weight.clone()) });
+        self.draw.keep(Kept { mode, clock, node, weight: Box::new(weight.clone()), release: release::<D> });
         weight
     }
 }
