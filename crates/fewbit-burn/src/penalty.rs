@@ -125,3 +125,34 @@ pub fn soft_size<M: Module>(model: &M, diffq: &DiffQ) -> Option<f64> {
     let all: usize = parameters(model).0.iter().map(|entry| entry.len()).sum();
     Some(bits + 32.0 * (all - quantized) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::config::DiffQConfig;
+
+    /// A weight of 7 by 9, stored as `[9, 7]`: a ragged last group in either order.
+    #[test]
+    fn the_sum_in_one_pass_and_its_gradient_are_those_of_plain_tensors() {
+        let config = DiffQConfig { min_tensor_size: 0, ..DiffQConfig::new(8) };
+        let model: Linear = LinearConfig::new(7, 9).init(&Device::flex().autodiff());
+        let (model, diffq) = config.attach(model, 1).unwrap();
+        for (path, param) in logits(&model) {
+            let site = diffq.site(&path).unwrap();
+            let groups = param.val().dims()[0];
+            let spread: Vec<f32> = (0..groups).map(|group| group as f32 - 2.5).collect();
+            let leaf = Tensor::<1>::from_floats(spread.as_slice(), &Device::flex().autodiff()).require_grad();
+            let (fused, plain) = (code_bits(leaf.clone(), site), code_bits_by_tensors(leaf.clone(), site));
+            let [found, expected] =
+                [fused.clone(), plain.clone()].map(|sum| -> f32 { sum.detach().into_scalar() });
+            assert!((found - expected).abs() < 1e-5 * expected, "{path}: {found}, {expected}");
+            let slopes = |sum: Tensor<1>| values(&leaf.grad(&(sum * 3.0).backward()).unwrap()).unwrap();
+            for (found, expected) in slopes(fused).iter().zip(slopes(plain)) {
+                assert!((found - expected).abs() < 1e-4, "{path}: {found}, {expected}");
+            }
+        }
+    }
+}

@@ -71,3 +71,98 @@ pub(crate) fn square_sum<const D: usize>(values: Tensor<D>) -> f64 {
 fn tensor<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(primitive)
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::optim::decay::WeightDecayConfig;
+    use burn::optim::momentum::MomentumConfig;
+    use burn::optim::{AdamConfig, AdamWConfig, Optimizer, SgdConfig};
+    use burn::tensor::{DType, Device, TensorData};
+    use fewbit_testing::Numbers;
+
+    use super::*;
+
+    const STEPS: u64 = 5;
+
+    fn numbers(seed: u64) -> Tensor<2> {
+        let values = Numbers::seeded(seed).weights(7 * 33);
+        Tensor::from_data(TensorData::new(values, [7, 33]), &Device::flex())
+    }
+
+    /// The weights after some steps along made-up gradients.
+    fn trained(optimizer: &impl Optimizer, dtype: DType) -> Vec<f32> {
+        let mut weight = numbers(1).cast(dtype);
+        let mut state = None;
+        for step in 0..STEPS {
+            (weight, state) = optimizer.step(0.05, weight, numbers(10 + step).cast(dtype), state);
+        }
+        weight.cast(DType::F32).into_data().try_into_vec().unwrap()
+    }
+
+    /// Each step rounds a few times, by 6e-8 of numbers of about 1 (Adam divides by roots of at least 1e-3).
+    #[track_caller]
+    fn close(found: &[f32], expected: &[f32], what: &str) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 3e-6, "{what}: {found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn sgd_is_burns_on_the_fast_path_and_beside_it() {
+        for (momentum, nesterov, weight_decay) in [(0.0, false, 0.0), (0.9, false, 0.1), (0.9, true, 0.01)] {
+            let ours = Sgd { momentum, nesterov, weight_decay, scale: GradientScale::default() };
+            let config =
+                MomentumConfig::new().with_momentum(momentum).with_dampening(0.0).with_nesterov(nesterov);
+            let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32));
+            let momentum = (momentum > 0.0).then_some(config);
+            let burns = SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build();
+            let expected = trained(&burns, DType::F32);
+            close(&trained(&ours, DType::F32), &expected, "in one pass");
+            close(&trained(&ours, DType::F64), &expected, "by tensors, in double precision");
+        }
+    }
+
+    #[test]
+    fn adam_is_burns_on_the_fast_path_and_beside_it() {
+        let ours =
+            |weight_decay, decoupled| Adam { weight_decay, decoupled, scale: GradientScale::default() };
+        let config = AdamConfig::new().with_epsilon(1e-8);
+        let decay = Some(WeightDecayConfig::new(0.1));
+        let plain = trained(&config.build(), DType::F32);
+        let coupled = trained(&config.with_weight_decay(decay).build(), DType::F32);
+        let decoupled = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.1).build();
+        let decoupled = trained(&decoupled, DType::F32);
+        for (ours, expected) in
+            [(ours(0.0, false), plain), (ours(0.1, false), coupled), (ours(0.1, true), decoupled)]
+        {
+            close(&trained(&ours, DType::F32), &expected, "in one pass");
+            close(&trained(&ours, DType::F64), &expected, "by tensors, in double precision");
+        }
+    }
+
+    #[test]
+    fn the_scale_of_gradients_meets_them_before_the_decay() {
+        for scaled in [0.5, 0.0] {
+            let with = |scale: &GradientScale| Sgd {
+                momentum: 0.9,
+                nesterov: false,
+                weight_decay: 0.1,
+                scale: scale.clone(),
+            };
+            let scale = GradientScale::default();
+            let ours = with(&scale);
+            scale.set(scaled);
+            close(&trained(&ours, DType::F32), &trained(&ours, DType::F64), "both ways");
+        }
+    }
+
+    #[test]
+    fn a_weight_that_something_else_refers_to_is_not_changed_in_its_place() {
+        let (weight, gradient) = (numbers(1), numbers(2));
+        let kept = weight.clone();
+        let ours = Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0, scale: GradientScale::default() };
+        let (moved, _) = ours.step(0.1, weight, gradient, None);
+        assert_eq!(kept.into_data(), numbers(1).into_data());
+        assert_ne!(moved.into_data(), numbers(1).into_data());
+    }
+}
