@@ -9,7 +9,7 @@ use burn::nn::conv::Conv2dConfig;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::pool::MaxPool2dConfig;
 use burn::nn::{BatchNormConfig, EmbeddingConfig, LayerNormConfig, LinearConfig, PaddingConfig2d};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use fewbit_burn::nn;
 use fewbit_testing::Numbers;
 
@@ -285,6 +285,39 @@ fn attention_agrees_with_burns_over_heads_lengths_and_masks() {
             agree(found, expected, |a, b| same_gradient!(a, b, packed, &what), &what);
         }
     }
+}
+
+/// With gradient checkpointing, and in double precision, a layer runs burn's operations.
+#[test]
+fn where_the_fast_operations_do_not_run_burns_do() {
+    let checkpointing = Device::flex().autodiff().gradient_checkpointing();
+    let layer: nn::Linear = LinearConfig::new(5, 3).init(&checkpointing).into();
+    let norm: nn::BatchNorm = BatchNormConfig::new(3).init(&checkpointing).into();
+    let x = Tensor::<2>::ones([4, 5], &checkpointing);
+    let loss = nn::gelu(norm.forward_relu(layer.forward(x))).sum();
+    assert_eq!(layer.weight.val().grad(&loss.backward()).unwrap().dims(), [5, 3]);
+    let x = numbers([2, 3, 4, 4], 15).cast(DType::F64);
+    let [branch, past] = nn::fork(x.clone());
+    let sum = nn::add(nn::relu(branch), past);
+    close(
+        sum.clone().cast(DType::F32),
+        (activation::relu(x.clone()) + x).cast(DType::F32),
+        1e-6,
+        "relu and sum",
+    );
+    assert_eq!(nn::mean_of_pixels(sum).dtype(), DType::F64);
+}
+
+/// A tensor that is a view of another, in another order or a part of it, is read as what it is.
+#[test]
+fn views_are_read_in_their_own_order() {
+    let whole = numbers([6, 4, 5], 16);
+    // A graph serves one backward pass, so each side has its own.
+    let part = || whole.clone().swap_dims(0, 2).narrow(1, 1, 2);
+    let (found, expected) = (nn::gelu(part()), activation::gelu(part()));
+    agree(found, expected, |a, b| same_gradient!(a, b, whole, "a view"), "a view");
+    let (found, expected) = (nn::add(part(), part()), part() + part());
+    agree(found, expected, |a, b| same_gradient!(a, b, whole, "a view, twice"), "a view, twice");
 }
 
 /// A model of ours and one of burn's read each other's records, and their parameters have the same paths.

@@ -13,7 +13,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex};
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Int, Tensor};
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -46,10 +46,13 @@ pub(crate) enum Input {
     Tracked(FloatTensor<Autodiff<Flex>>),
 }
 
-/// Whether `tensor` lives where the operations of this module run: the CPU, in float32.
+/// Whether `tensor` lives where the operations of this module run: the CPU, in float32, without gradient
+/// checkpointing (which asks an operation to forget its input and to compute it again).
 pub(crate) fn runs_on<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device();
-    tensor.dtype() == DType::F32 && (device == Device::flex() || device == Device::flex().autodiff())
+    let checkpoints =
+        tensor.gradient_checkpointing_strategy() == Some(GradientCheckpointingStrategy::Balanced);
+    device.without_autodiff() == Device::flex() && !checkpoints && tensor.dtype() == DType::F32
 }
 
 impl<const D: usize> From<Tensor<D>> for Input {
