@@ -57,6 +57,7 @@ mod logits;
 mod math;
 mod optimizer;
 mod out_of_range;
+pub mod packed;
 mod pooling;
 mod product;
 mod range;
