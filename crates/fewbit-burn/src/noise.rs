@@ -36,7 +36,7 @@ struct Kept {
 impl Operation<2> for NoiseDraw {
     type Kept = Kept;
 
-    fn forward(&self, [weight, logits]: [FlexTensor; 2], _: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [weight, logits]: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<Kept>) {
         let weights = values(&weight);
         // A weight that is not finite makes the range, and so every weight, not finite: the loss shows
         // it in the same step and the training loop names the tensor.
@@ -50,7 +50,7 @@ impl Operation<2> for NoiseDraw {
         let mut noisy = buffers::take(weights.len());
         fewbit_kernels::add_noise(weights, &steps, self.layout, self.key, self.noise, &mut noisy);
         recycle(buffers::tensor(steps, logits.layout().shape().clone()));
-        (buffers::tensor(noisy, weight.layout().shape().clone()), Kept { logits, range })
+        (buffers::tensor(noisy, weight.layout().shape().clone()), Some(Kept { logits, range }))
     }
 
     fn backward(&self, kept: Kept, gradient: FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {

@@ -67,12 +67,12 @@ impl Operation<1> for CodeBits {
     /// The derivative in each logit.
     type Kept = FlexTensor;
 
-    fn forward(&self, [logits]: [FlexTensor; 1], _: bool) -> (FlexTensor, FlexTensor) {
+    fn forward(&self, [logits]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<FlexTensor>) {
         let mut gradient = buffers::take(numbers(&logits).len());
         let bits =
             fewbit_kernels::code_bits(numbers(&logits), &self.law, self.layout, self.len, 1.0, &mut gradient);
         let gradient = buffers::tensor(gradient, logits.layout().shape().clone());
-        (buffers::tensor(vec![bits as f32], Shape::from([1])), gradient)
+        (buffers::tensor(vec![bits as f32], Shape::from([1])), Some(gradient))
     }
 
     fn backward(&self, mut kept: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

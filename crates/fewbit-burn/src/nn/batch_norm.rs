@@ -63,9 +63,14 @@ impl BatchNorm {
         let ([channels], found) = (self.gamma.dims(), input.dims()[1]);
         assert_eq!(found, channels, "channels of a batch norm's input: {found} found, {channels} needed");
         let (gamma, beta, device) = (self.gamma.val(), self.beta.val(), input.device());
-        let fast = runs_on(&input) && runs_on(&gamma);
+        let mut operands_fast = runs_on(&input) && runs_on(&gamma) && runs_on(&beta);
+        let mut tracked = [&gamma, &beta].iter().any(|tensor| tensor.is_autodiff());
+        if let Then::AddRelu(residual) = &then {
+            operands_fast &= runs_on(residual);
+            tracked |= residual.is_autodiff();
+        }
         let trains = device.is_autodiff() && self.training.is_enabled();
-        match (trains, fast) {
+        match (trains, operands_fast) {
             (true, true) => {
                 let (out, statistics) = batch_norm::batch_norm(input, gamma, beta, self.epsilon, then);
                 let Statistics { mean, variance } = statistics;
@@ -81,7 +86,7 @@ impl BatchNorm {
             (false, _) => {
                 let [mean, variance] =
                     [&self.running_mean, &self.running_var].map(|state| state.value().to_device(&device));
-                if fast && !device.is_autodiff() {
+                if operands_fast && !tracked && !device.is_autodiff() {
                     return batch_norm::batch_norm_with(
                         input,
                         [gamma, beta, mean, variance],

@@ -41,7 +41,7 @@ impl Conv2d {
     /// If the channels do not fit the weight, or the padded image is smaller than the kernel.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        if !(runs_on(&input) && runs_on(&weight)) {
+        if !(runs_on(&input) && runs_on(&weight) && bias.as_ref().is_none_or(runs_on)) {
             return burn::nn::conv::Conv2d::from(self.clone()).forward(input);
         }
         let [_, _, height, width] = input.dims();

@@ -26,7 +26,10 @@ pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
 
 /// `input` twice, for a branch and the way past it, whose gradients then meet in one pass.
 ///
-/// Both must take part in the loss: without the gradient of one, that of the other is lost.
+/// Both must take part in the loss; where one may not, use the tensor and a clone of it.
+///
+/// # Panics
+/// The backward pass, or it leaves the gradient out, where only one of the two takes part in the loss.
 pub fn fork<const D: usize>(input: Tensor<D>) -> [Tensor<D>; 2] {
     if runs_on(&input) && input.is_autodiff() { residual::fork(input) } else { [input.clone(), input] }
 }

@@ -33,7 +33,7 @@ impl LayerNorm {
         let ([width], found) = (gamma.dims(), input.dims()[D - 1]);
         assert_eq!(found, width, "last axis of a layer norm's input: {found} found, {width} needed");
         match beta {
-            Some(beta) if runs_on(&input) && runs_on(&gamma) => {
+            Some(beta) if runs_on(&input) && runs_on(&gamma) && runs_on(&beta) => {
                 layer_norm::layer_norm(input, gamma, beta, self.epsilon)
             }
             beta => burn::tensor::module::layer_norm(input, gamma, beta, self.epsilon),

@@ -29,7 +29,7 @@ impl Linear {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         let ([inputs, _], found) = (weight.dims(), input.dims()[D - 1]);
         assert_eq!(found, inputs, "last axis of a linear layer's input: {found} found, {inputs} needed");
-        if runs_on(&input) && runs_on(&weight) {
+        if runs_on(&input) && runs_on(&weight) && bias.as_ref().is_none_or(runs_on) {
             linear::linear(input, weight, bias)
         } else {
             burn::tensor::module::linear(input, weight, bias)

@@ -34,7 +34,11 @@ impl MaxPool2d {
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = input.dims();
         let padding = padding::pairs(&self.padding, [height, width], self.kernel_size, self.stride);
-        let even = padding.iter().all(|[before, after]| before == after);
+        // Ours wants a number in every window.
+        let even = [0, 1].iter().all(|&axis| {
+            let [before, after] = padding[axis];
+            before == after && before < self.kernel_size[axis]
+        });
         if even && self.dilation == [1, 1] && !self.ceil_mode && runs_on(&input) {
             return pooling::max_pool2d(
                 input,

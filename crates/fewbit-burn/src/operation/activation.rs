@@ -11,7 +11,7 @@ use super::{Operation, apply};
 struct Relu;
 
 impl Operation<1> for Relu {
-    type Kept = Option<FlexTensor>;
+    type Kept = FlexTensor;
 
     fn forward(&self, [input]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, Option<FlexTensor>) {
         let mut out = buffers::take(input.layout().num_elements());
@@ -22,13 +22,7 @@ impl Operation<1> for Relu {
         (out, kept)
     }
 
-    fn backward(
-        &self,
-        kept: Option<FlexTensor>,
-        gradient: FlexTensor,
-        _: [bool; 1],
-    ) -> [Option<FlexTensor>; 1] {
-        let Some(output) = kept else { return [None] };
+    fn backward(&self, output: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let mut out = buffers::take(output.layout().num_elements());
         fewbit_kernels::relu_gradient(values(&output), values(&gradient), &mut out);
         let shape = output.layout().shape().clone();
@@ -45,15 +39,15 @@ struct Gelu;
 impl Operation<1> for Gelu {
     type Kept = FlexTensor;
 
-    fn forward(&self, [input]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, FlexTensor) {
+    fn forward(&self, [input]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, Option<FlexTensor>) {
         let mut out = buffers::take(input.layout().num_elements());
         fewbit_kernels::gelu(values(&input), &mut out);
         let out = buffers::tensor(out, input.layout().shape().clone());
         if !tracked {
             recycle(input);
-            return (out.clone(), out);
+            return (out, None);
         }
-        (out, input)
+        (out, Some(input))
     }
 
     fn backward(&self, input: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

@@ -29,16 +29,18 @@ struct Kept {
 impl Operation<1> for SelfAttention {
     type Kept = Kept;
 
-    fn forward(&self, [packed]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [packed]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, Option<Kept>) {
         let Attention { batch, queries: time, heads, width, .. } = self.0;
         let mut out = buffers::take(batch * time * heads * width);
         let mut log_sums = buffers::take(batch * heads * time);
         fewbit_kernels::attention(self.0, values(&packed), &mut out, &mut log_sums);
         let out = buffers::tensor(out, Shape::from([batch, time, heads * width]));
         if !tracked {
-            recycle(packed.clone());
+            recycle(packed);
+            recycle(buffers::tensor(log_sums, Shape::from([batch * heads * time])));
+            return (out, None);
         }
-        (out.clone(), Kept { packed, out, log_sums })
+        (out.clone(), Some(Kept { packed, out, log_sums }))
     }
 
     fn backward(&self, kept: Kept, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

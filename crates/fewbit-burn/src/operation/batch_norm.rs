@@ -92,7 +92,7 @@ impl Normalize {
         [input, gamma, beta]: [FlexTensor; 3],
         residual: Option<FlexTensor>,
         tracked: bool,
-    ) -> (FlexTensor, Kept) {
+    ) -> (FlexTensor, Option<Kept>) {
         let shape = batch_norm_shape(input.layout().shape());
         let mut out = buffers::take(shape.numbers());
         let (mut mean, mut variance) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
@@ -117,7 +117,11 @@ impl Normalize {
         let out = buffers::tensor(out, input.layout().shape().clone());
         let output = (tracked && residual.is_some()).then(|| out.clone());
         residual.into_iter().for_each(recycle);
-        (out, Kept { input, gamma, beta, output })
+        if !tracked {
+            recycle(input);
+            return (out, None);
+        }
+        (out, Some(Kept { input, gamma, beta, output }))
     }
 
     fn backward(&self, kept: Kept, gradient: FlexTensor, residual: bool) -> [Option<FlexTensor>; 4] {
@@ -165,7 +169,7 @@ impl Normalize {
 impl Operation<3> for Normalize {
     type Kept = Kept;
 
-    fn forward(&self, inputs: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, inputs: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Option<Kept>) {
         self.forward(inputs, None, tracked)
     }
 
@@ -178,7 +182,11 @@ impl Operation<3> for Normalize {
 impl Operation<4> for Normalize {
     type Kept = Kept;
 
-    fn forward(&self, [input, gamma, beta, residual]: [FlexTensor; 4], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(
+        &self,
+        [input, gamma, beta, residual]: [FlexTensor; 4],
+        tracked: bool,
+    ) -> (FlexTensor, Option<Kept>) {
         self.forward([input, gamma, beta], Some(residual), tracked)
     }
 
@@ -220,8 +228,8 @@ const NO_GRADIENT: &str = "evaluation statistics have no backward pass here";
 impl Operation<5> for NormalizeWith {
     type Kept = ();
 
-    fn forward(&self, inputs: [FlexTensor; 5], _: bool) -> (FlexTensor, ()) {
-        (self.forward(inputs, None), ())
+    fn forward(&self, inputs: [FlexTensor; 5], _: bool) -> (FlexTensor, Option<()>) {
+        (self.forward(inputs, None), Some(()))
     }
 
     fn backward(&self, (): (), _: FlexTensor, _: [bool; 5]) -> [Option<FlexTensor>; 5] {
@@ -236,8 +244,8 @@ impl Operation<6> for NormalizeWith {
         &self,
         [input, gamma, beta, mean, variance, residual]: [FlexTensor; 6],
         _: bool,
-    ) -> (FlexTensor, ()) {
-        (self.forward([input, gamma, beta, mean, variance], Some(residual)), ())
+    ) -> (FlexTensor, Option<()>) {
+        (self.forward([input, gamma, beta, mean, variance], Some(residual)), Some(()))
     }
 
     fn backward(&self, (): (), _: FlexTensor, _: [bool; 6]) -> [Option<FlexTensor>; 6] {

@@ -38,18 +38,18 @@ impl Convolve {
         weight: FlexTensor,
         bias: Option<&FlexTensor>,
         tracked: bool,
-    ) -> (FlexTensor, Kept) {
+    ) -> (FlexTensor, Option<Kept>) {
         let Self(convolution) = self;
         let mut out = buffers::take(convolution.output_len());
         fewbit_kernels::convolve(convolution, values(&input), values(&weight), bias.map(values), &mut out);
         let [height, width] = convolution.output_size();
         let shape = [input.layout().shape()[0], weight.layout().shape()[0], height, width];
         let out = buffers::tensor(out, Shape::from(shape));
-        let kept = Kept { input, weight };
         if !tracked {
-            recycle(kept.input.clone());
+            recycle(input);
+            return (out, None);
         }
-        (out, kept)
+        (out, Some(Kept { input, weight }))
     }
 
     fn backward(&self, kept: Kept, gradient: &FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {
@@ -84,7 +84,7 @@ impl Convolve {
 impl Operation<2> for Convolve {
     type Kept = Kept;
 
-    fn forward(&self, [input, weight]: [FlexTensor; 2], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [input, weight]: [FlexTensor; 2], tracked: bool) -> (FlexTensor, Option<Kept>) {
         self.forward(input, weight, None, tracked)
     }
 
@@ -98,7 +98,7 @@ impl Operation<2> for Convolve {
 impl Operation<3> for Convolve {
     type Kept = Kept;
 
-    fn forward(&self, [input, weight, bias]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [input, weight, bias]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Option<Kept>) {
         self.forward(input, weight, Some(&bias), tracked)
     }
 

@@ -21,8 +21,8 @@ struct CrossEntropy {
 }
 
 impl Operation<1> for CrossEntropy {
-    /// The gradient of the loss, where there will be a backward pass.
-    type Kept = Option<FlexTensor>;
+    /// The gradient of the loss.
+    type Kept = FlexTensor;
 
     fn forward(&self, [logits]: [FlexTensor; 1], tracked: bool) -> (FlexTensor, Option<FlexTensor>) {
         let mut gradient = tracked.then(|| buffers::take(logits.layout().num_elements()));
@@ -38,14 +38,8 @@ impl Operation<1> for CrossEntropy {
         (buffers::tensor(vec![loss], Shape::from([1])), kept)
     }
 
-    fn backward(
-        &self,
-        kept: Option<FlexTensor>,
-        gradient: FlexTensor,
-        _: [bool; 1],
-    ) -> [Option<FlexTensor>; 1] {
+    fn backward(&self, mut kept: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let factor = values(&gradient)[0];
-        let mut kept = kept.expect("a tracked forward pass keeps the gradient");
         if factor != 1.0 {
             kept.storage_mut::<f32>().iter_mut().for_each(|slope| *slope *= factor);
         }

@@ -24,14 +24,14 @@ impl Operation<1> for Rows {
     /// The shape of the table.
     type Kept = [usize; 2];
 
-    fn forward(&self, [table]: [FlexTensor; 1], _: bool) -> (FlexTensor, [usize; 2]) {
+    fn forward(&self, [table]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<[usize; 2]>) {
         let shape = table.layout().shape();
         let [rows, width] = [shape[0], shape[1]];
         let mut out = buffers::take(self.indices.len() * width);
         fewbit_kernels::embedding(values(&table), width, &self.indices, &mut out)
             .unwrap_or_else(|error| panic!("embedding: {error}"));
         let [batch, time] = self.shape;
-        (buffers::tensor(out, Shape::from([batch, time, width])), [rows, width])
+        (buffers::tensor(out, Shape::from([batch, time, width])), Some([rows, width]))
     }
 
     fn backward(&self, table: [usize; 2], gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

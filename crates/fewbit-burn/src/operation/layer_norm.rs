@@ -34,7 +34,7 @@ struct Kept {
 impl Operation<3> for Normalize {
     type Kept = Kept;
 
-    fn forward(&self, [input, gamma, beta]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [input, gamma, beta]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Option<Kept>) {
         let len = input.layout().num_elements();
         let rows = len / values(&gamma).len().max(1);
         let (mut mean, mut inverse_deviation) = (vec![0.0; rows], vec![0.0; rows]);
@@ -50,9 +50,10 @@ impl Operation<3> for Normalize {
         );
         let out = buffers::tensor(out, input.layout().shape().clone());
         if !tracked {
-            recycle(input.clone());
+            recycle(input);
+            return (out, None);
         }
-        (out, Kept { input, gamma, mean, inverse_deviation })
+        (out, Some(Kept { input, gamma, mean, inverse_deviation }))
     }
 
     fn backward(&self, kept: Kept, gradient: FlexTensor, _: [bool; 3]) -> [Option<FlexTensor>; 3] {

@@ -34,25 +34,26 @@ fn forward(
     weight: FlexTensor,
     bias: Option<&FlexTensor>,
     tracked: bool,
-) -> (FlexTensor, Kept) {
+) -> (FlexTensor, Option<Kept>) {
     let mut shape = input.layout().shape().to_vec();
     let [inputs, outputs] = [weight.layout().shape()[0], weight.layout().shape()[1]];
-    let rows = input.layout().num_elements() / inputs.max(1);
+    let rows = shape[..shape.len() - 1].iter().product::<usize>();
     *shape.last_mut().expect("the input has an axis") = outputs;
     let mut out = buffers::take(rows * outputs);
     let layer = fewbit_kernels::Linear { rows, inputs, outputs };
     fewbit_kernels::linear(layer, values(&input), values(&weight), bias.map(values), &mut out);
     let out = buffers::tensor(out, Shape::from(shape));
     if !tracked {
-        recycle(input.clone());
+        recycle(input);
+        return (out, None);
     }
-    (out, Kept { input, weight })
+    (out, Some(Kept { input, weight }))
 }
 
 fn backward(kept: Kept, gradient: &FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {
     let Kept { input, weight } = kept;
     let [inputs, outputs] = [weight.layout().shape()[0], weight.layout().shape()[1]];
-    let rows = input.layout().num_elements() / inputs.max(1);
+    let rows = gradient.layout().num_elements() / outputs.max(1);
     let layer = fewbit_kernels::Linear { rows, inputs, outputs };
     let of_weight = needed[1].then(|| {
         let mut out = buffers::take(inputs * outputs);
@@ -72,7 +73,7 @@ fn backward(kept: Kept, gradient: &FlexTensor, needed: [bool; 2]) -> [Option<Fle
 impl Operation<2> for Linear {
     type Kept = Kept;
 
-    fn forward(&self, [input, weight]: [FlexTensor; 2], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [input, weight]: [FlexTensor; 2], tracked: bool) -> (FlexTensor, Option<Kept>) {
         forward(input, weight, None, tracked)
     }
 
@@ -86,7 +87,7 @@ impl Operation<2> for Linear {
 impl Operation<3> for Linear {
     type Kept = Kept;
 
-    fn forward(&self, [input, weight, bias]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Kept) {
+    fn forward(&self, [input, weight, bias]: [FlexTensor; 3], tracked: bool) -> (FlexTensor, Option<Kept>) {
         forward(input, weight, Some(&bias), tracked)
     }
 

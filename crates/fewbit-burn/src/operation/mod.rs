@@ -32,9 +32,8 @@ pub(crate) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// What the backward pass needs beside the incoming gradient.
     type Kept: Clone + Debug + Send + 'static;
 
-    /// The result, and what is kept of the way to it. `tracked` says whether a backward pass may follow;
-    /// without, what is kept is dropped at once.
-    fn forward(&self, inputs: [FlexTensor; N], tracked: bool) -> (FlexTensor, Self::Kept);
+    /// The result and, where it is `tracked`, what a backward pass needs of the way to it.
+    fn forward(&self, inputs: [FlexTensor; N], tracked: bool) -> (FlexTensor, Option<Self::Kept>);
 
     /// The gradient of each input that is `needed`.
     fn backward(&self, kept: Self::Kept, gradient: FlexTensor, needed: [bool; N]) -> [Option<FlexTensor>; N];
@@ -90,7 +89,7 @@ pub(crate) fn apply<const N: usize, const D: usize>(
     let result = match prepared {
         OpsKind::Tracked(prepared) => {
             let (out, kept) = operation.forward(tensors, true);
-            prepared.finish(kept, out)
+            prepared.finish(kept.expect("a tracked forward pass keeps what its backward pass needs"), out)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(operation.forward(tensors, false).0),
     };

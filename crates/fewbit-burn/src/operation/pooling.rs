@@ -36,18 +36,19 @@ struct MeanOfPixels {
 impl Operation<1> for MeanOfPixels {
     type Kept = ();
 
-    fn forward(&self, [images]: [FlexTensor; 1], _: bool) -> (FlexTensor, ()) {
+    fn forward(&self, [images]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<()>) {
         let [batch, channels, height, width] = self.shape;
         let mut out = buffers::take(batch * channels);
         fewbit_kernels::global_average_pool(height * width, values(&images), &mut out);
         recycle(images);
-        (buffers::tensor(out, Shape::from([batch, channels])), ())
+        (buffers::tensor(out, Shape::from([batch, channels])), Some(()))
     }
 
     fn backward(&self, (): (), gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [_, _, height, width] = self.shape;
         let mut out = buffers::take(self.shape.iter().product());
         fewbit_kernels::global_average_pool_gradient(height * width, values(&gradient), &mut out);
+        recycle(gradient);
         [Some(buffers::tensor(out, Shape::from(self.shape)))]
     }
 }
@@ -63,14 +64,14 @@ impl Operation<1> for MaxPool {
     /// Where in its plane each maximum was.
     type Kept = Arc<[u32]>;
 
-    fn forward(&self, [images]: [FlexTensor; 1], _: bool) -> (FlexTensor, Arc<[u32]>) {
+    fn forward(&self, [images]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<Arc<[u32]>>) {
         let (height, width) = self.shape.pooled();
         let len = self.shape.planes * height * width;
         let (mut out, mut places) = (buffers::take(len), vec![0; len]);
         fewbit_kernels::max_pool(self.shape, values(&images), &mut out, &mut places);
         let [batch, channels] = self.images;
         recycle(images);
-        (buffers::tensor(out, Shape::from([batch, channels, height, width])), places.into())
+        (buffers::tensor(out, Shape::from([batch, channels, height, width])), Some(places.into()))
     }
 
     fn backward(&self, places: Arc<[u32]>, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

@@ -25,11 +25,11 @@ struct Sum;
 impl Operation<2> for Sum {
     type Kept = ();
 
-    fn forward(&self, [a, b]: [FlexTensor; 2], _: bool) -> (FlexTensor, ()) {
+    fn forward(&self, [a, b]: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<()>) {
         let out = added(&a, &b);
         recycle(a);
         recycle(b);
-        (out, ())
+        (out, Some(()))
     }
 
     fn backward(&self, (): (), gradient: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
@@ -53,8 +53,8 @@ struct Branch {
 impl Operation<1> for Branch {
     type Kept = ();
 
-    fn forward(&self, [input]: [FlexTensor; 1], _: bool) -> (FlexTensor, ()) {
-        (input, ())
+    fn forward(&self, [input]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<()>) {
+        (input, Some(()))
     }
 
     fn backward(&self, (): (), gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use fewbit_kernels::{SgdStep, sgd_step};
 
 use super::{GradientScale, in_memory, numbers, tensor};
-use crate::operation::buffers::{self, recycle, values};
+use crate::operation::buffers::{recycle, values};
 
 /// The rule; its state is a velocity per weight, where there is momentum.
 #[derive(Clone, Debug)]
@@ -49,7 +49,13 @@ impl Optimizer for Sgd {
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
         let first = state.is_none();
-        let velocity = state.map_or_else(|| gradient.clone(), |state| state.velocity);
+        let velocity = match state {
+            Some(state) => state.velocity,
+            // Of no meaning yet: the first step writes it, and without momentum nothing reads it.
+            None => {
+                Tensor::empty(if self.momentum == 0.0 { [0; D] } else { gradient.dims() }, &gradient.device())
+            }
+        };
         match in_memory([weight, gradient, velocity]) {
             Ok([mut weight, gradient, mut velocity]) => {
                 let step = SgdStep {
@@ -60,18 +66,11 @@ impl Optimizer for Sgd {
                     gradient_scale: self.scale.get() as f32,
                     first,
                 };
-                if self.momentum == 0.0 {
-                    sgd_step(numbers(&mut weight), values(&gradient), None, step);
-                    recycle(gradient);
-                    return (tensor(weight), None);
-                }
-                if first {
-                    let shape = gradient.layout().shape().clone();
-                    velocity = buffers::tensor(buffers::take(shape.num_elements()), shape);
-                }
-                sgd_step(numbers(&mut weight), values(&gradient), Some(numbers(&mut velocity)), step);
+                let kept = (self.momentum != 0.0).then(|| numbers(&mut velocity));
+                sgd_step(numbers(&mut weight), values(&gradient), kept, step);
                 recycle(gradient);
-                (tensor(weight), Some(SgdState { velocity: tensor(velocity) }))
+                let state = (self.momentum != 0.0).then(|| SgdState { velocity: tensor(velocity) });
+                (tensor(weight), state)
             }
             Err([weight, gradient, velocity]) => {
                 let mut gradient = gradient * self.scale.get();

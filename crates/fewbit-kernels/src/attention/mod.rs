@@ -71,7 +71,11 @@ impl Attention {
     }
 
     fn length_of(&self, positions: usize) -> usize {
-        self.batch * positions * self.heads * self.width
+        // A product that wraps must not pass for the length of a slice.
+        [self.batch, self.heads, self.width]
+            .iter()
+            .try_fold(positions, |product, &factor| product.checked_mul(factor))
+            .unwrap_or_else(|| panic!("{self:?}: too many numbers to count"))
     }
 
     fn sums(&self) -> usize {

@@ -28,8 +28,17 @@ pub struct BatchNormShape {
 
 impl BatchNormShape {
     /// Numbers of all channels.
+    ///
+    /// # Panics
+    /// When they are too many to count.
     pub const fn numbers(&self) -> usize {
-        self.batch * self.channels * self.pixels
+        match self.batch.checked_mul(self.channels) {
+            Some(planes) => match planes.checked_mul(self.pixels) {
+                Some(numbers) => numbers,
+                None => panic!("a batch norm's numbers are too many to count"),
+            },
+            None => panic!("a batch norm's planes are too many to count"),
+        }
     }
 
     /// Numbers of one channel.

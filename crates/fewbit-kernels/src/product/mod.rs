@@ -57,7 +57,7 @@ impl<'a> Matrix<'a> {
 
     fn check(&self, name: &str) {
         let Self { values, rows, columns, .. } = self;
-        let (found, needed) = (values.len(), rows * columns);
+        let (found, needed) = (values.len(), size(*rows, *columns));
         assert_eq!(found, needed, "`{name}`: {found} numbers, {needed} needed for {rows} by {columns}");
     }
 
@@ -100,7 +100,7 @@ pub(crate) fn product_on(
     b.check("b");
     let (rows, depth, columns) = (a.rows, a.columns, b.columns);
     assert_eq!(b.rows, depth, "`b`: {} rows, {depth} needed for the columns of `a`", b.rows);
-    let (found, needed) = (out.len(), rows * columns);
+    let (found, needed) = (out.len(), size(rows, columns));
     assert_eq!(found, needed, "`out`: {found} numbers, {needed} needed for {rows} by {columns}");
     if out.is_empty() {
         return;
@@ -115,7 +115,7 @@ pub(crate) fn product_on(
         column_range: 0..columns,
         out_columns: columns,
     };
-    if rows * columns * depth.max(1) <= SMALL {
+    if size(rows, columns).saturating_mul(depth.max(1)) <= SMALL {
         set.run_lanes(whole);
         return;
     }
@@ -126,6 +126,11 @@ pub(crate) fn product_on(
         // Each block writes the elements of its own rows and columns.
         set.run_lanes(Block { row_range, column_range, ..whole });
     });
+}
+
+/// Numbers of a matrix. Threads write parts of the output by place, so that a product that wraps must not pass.
+fn size(rows: usize, columns: usize) -> usize {
+    rows.checked_mul(columns).unwrap_or_else(|| panic!("{rows} by {columns} numbers are too many to count"))
 }
 
 /// Into how many parts rows and columns are cut.
