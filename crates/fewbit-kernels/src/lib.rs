@@ -61,6 +61,7 @@ pub mod packed;
 mod pooling;
 mod product;
 mod range;
+pub mod rans;
 pub mod scalar;
 mod simd;
 mod sums;

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,15 +46,27 @@ pub enum AtomicWriteError {
 /// [`AtomicWriteError`], which names the path: a folder or a device is there, the file there is
 /// read-only, the folder does not exist or cannot be written, the disk is full.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), AtomicWriteError> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], of what `write` writes, so that it need not be in memory as a whole.
+///
+/// # Errors
+/// [`AtomicWriteError`], as [`write_atomically`] does, or what `write` returns.
+pub fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), AtomicWriteError> {
     let failed = |action| move |source| AtomicWriteError::Io { path: path.to_owned(), action, source };
     let (target, replaced) = resolve(path)?;
     let folder = match target.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let (mut scratch, mut file) =
-        Scratch::create(folder).map_err(failed("creating a scratch file beside it"))?;
-    file.write_all(bytes).map_err(failed("writing"))?;
+    let (mut scratch, file) = Scratch::create(folder).map_err(failed("creating a scratch file beside it"))?;
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered).map_err(failed("writing"))?;
+    let file = buffered.into_inner().map_err(|error| failed("writing")(error.into_error()))?;
     if let Some(permissions) = replaced {
         file.set_permissions(permissions).map_err(failed("keeping its permissions"))?;
     }

@@ -122,6 +122,26 @@ pub fn unpack(packed: &[u8], grouping: Grouping, widths: &[BitWidth]) -> Result<
     Ok(codes)
 }
 
+/// Packs numbers that all take `bits` bits, 16 at most, and have no more.
+pub(crate) fn pack_equal(numbers: impl Iterator<Item = u16>, bits: u32) -> Vec<u8> {
+    let mut packed =
+        Vec::with_capacity((numbers.size_hint().0 as u64 * u64::from(bits)).div_ceil(8) as usize);
+    let (mut pending, mut pending_bits) = (0u32, 0u32);
+    for number in numbers {
+        pending |= u32::from(number) << pending_bits;
+        pending_bits += bits;
+        while pending_bits >= 8 {
+            packed.push(pending as u8);
+            pending >>= 8;
+            pending_bits -= 8;
+        }
+    }
+    if pending_bits > 0 {
+        packed.push(pending as u8);
+    }
+    packed
+}
+
 /// Whether `packed` is exactly as long as so many bits need, and filled up with zeros.
 pub(crate) fn check_padding(packed: &[u8], bits: u64) -> Result<(), BitpackError> {
     let expected = bits.div_ceil(8);
@@ -154,7 +174,12 @@ pub(crate) struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self::at(bytes, 0)
+    }
+
+    /// A reader that has already gone past `position` bits.
+    pub(crate) const fn at(bytes: &'a [u8], position: u64) -> Self {
+        Self { bytes, position }
     }
 
     /// The next `bits` bits, 16 at most.

@@ -27,15 +27,19 @@ pub mod atomic;
 pub mod bitpack;
 pub mod bits;
 pub mod container;
+mod encoding;
 pub mod grid;
 pub mod group;
 pub mod size;
 pub mod tensor;
 
 pub use bits::{BitWidth, BitsLaw, BitsLawError, BitsParametrisation};
+#[doc(hidden)]
+pub use container::arbitrary;
 pub use container::{
-    ContainerReader, ContainerWriter, FileSize, Limits, ReadError, ReadFileError, TensorEntry, TensorKind,
-    WriteError, read_bytes, read_file,
+    CodeEncoding, ContainerReader, ContainerWriter, Encoding, FileSize, FloatEncoding, Limits, ReadError,
+    ReadFileError, StreamReader, TensorEntry, TensorKind, TensorView, VerifyError, WriteError, read_bytes,
+    read_file, verify,
 };
 pub use grid::{QuantizeError, UniformGrid, ValueRange};
 pub use group::{GroupSize, Grouping};

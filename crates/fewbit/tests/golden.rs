@@ -1,103 +1,177 @@
 //! Files kept from every version of the format are read for ever.
 
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizedTensor, TensorKind, ValueRange,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize,
+    QuantizedTensor, TensorKind, ValueRange, verify,
 };
 
-const VERSION_0: &[u8] = include_bytes!("../../../fixtures/container/0/golden.fewbit");
+const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
+const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
+const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
-/// The maker of `fixtures/container/0/golden.fewbit`. It never changes, nor does the file: when the
-/// writer goes on to a later version, the comparison with it goes, and this stays as the record.
-fn make_version_0() -> Vec<u8> {
-    let widths = |bits: &[u8]| bits.iter().map(|&b| BitWidth::new(b).unwrap()).collect();
-    let range = |minimum, maximum| ValueRange::new(minimum, maximum).unwrap();
-    let mixed = QuantizedTensor::from_parts(
-        vec![2, 5],
-        GroupSize::new(4).unwrap(),
-        range(-1.0, 2.0),
-        widths(&[2, 0, 16]),
-        vec![0, 1, 2, 3, 0, 0, 0, 0, 65535, 21845],
-    );
-    let whole = QuantizedTensor::from_parts(
-        vec![3],
-        GroupSize::WholeTensor,
-        range(0.0, 7.0),
-        widths(&[3]),
-        vec![7, 0, 5],
-    );
-    let empty = QuantizedTensor::from_parts(
-        vec![0, 4],
-        GroupSize::new(8).unwrap(),
-        ValueRange::default(),
-        vec![],
-        vec![],
-    );
+fn widths(bits: &[u8]) -> Vec<BitWidth> {
+    bits.iter().map(|&b| BitWidth::new(b).unwrap()).collect()
+}
+
+fn tensor(
+    shape: &[usize],
+    group: Option<usize>,
+    ends: (f32, f32),
+    bits: &[u8],
+    codes: &[u16],
+) -> QuantizedTensor {
+    let group = group.map_or(GroupSize::WholeTensor, |weights| GroupSize::new(weights).unwrap());
+    let range = ValueRange::new(ends.0, ends.1).unwrap();
+    QuantizedTensor::from_parts(shape.to_vec(), group, range, widths(bits), codes.to_vec()).unwrap()
+}
+
+/// The maker of `fixtures/container/1/golden.fewbit`: every encoding, short. It never changes, nor does
+/// the file: when the writer goes on to a later version, or finds a shorter form, the comparison with it
+/// goes, and this stays as the record.
+fn make_golden() -> ContainerWriter {
+    let mixed = tensor(&[2, 5], Some(4), (-1.0, 2.0), &[2, 0, 16], &[0, 1, 2, 3, 0, 0, 0, 0, 65535, 21845]);
+    let whole = tensor(&[3], None, (0.0, 7.0), &[3], &[7, 0, 5]);
+    let empty = tensor(&[0, 4], Some(8), (0.0, 0.0), &[], &[]);
+    // Mostly 1, so that coding pays; the last two groups are of 10 bits and of none.
+    let mut skewed = vec![1; 120];
+    skewed[..8].copy_from_slice(&[0, 3, 2, 1, 1, 3, 0, 2]);
+    skewed.extend([0, 1, 1022, 1023, 512, 511, 3, 4, 0, 0, 0, 0]);
+    let bits = [&[2; 15][..], &[10, 0]].concat();
+    let skewed = tensor(&[132], Some(8), (0.0, 3.0), &bits, &skewed);
     let mut writer = ContainerWriter::new();
     writer
         .metadata("model", "golden")
         .and_then(|w| w.metadata("größe", ""))
-        .and_then(|w| w.quantized("encoder.weight", &mixed.unwrap()))
+        .and_then(|w| w.quantized_as("encoder.weight", &mixed, CodeEncoding::Packed))
         .and_then(|w| w.float("encoder.bias", &[2, 1], &[1.5, -0.0]))
-        .and_then(|w| w.quantized("encoder.whole", &whole.unwrap()))
+        .and_then(|w| w.quantized_as("encoder.whole", &whole, CodeEncoding::Packed))
         .and_then(|w| w.alias("decoder.weight", "encoder.weight"))
-        .and_then(|w| w.quantized("empty", &empty.unwrap()))
+        .and_then(|w| w.quantized("empty", &empty))
+        .and_then(|w| w.quantized_as("coded.mixed", &mixed, CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("coded.skewed", &skewed, CodeEncoding::Coded))
+        .and_then(|w| w.float_as("half", &[3], &[1.0 / 3.0, 65504.0, -0.0], FloatEncoding::Float16))
+        .and_then(|w| w.float_as("brain", &[2], &[1.0 / 3.0, -1e38], FloatEncoding::BFloat16))
         .and_then(|w| w.float("scale", &[], &[0.25]))
         .unwrap();
-    writer.to_bytes()
+    writer
+}
+
+/// The codes of `fixtures/container/1/long.fewbit`.
+fn long_codes(levels: u64, count: u64) -> Vec<u16> {
+    (0..count).map(|index| (index * index / 7 % levels * (index % 5) / 4) as u16).collect()
+}
+
+/// The maker of `fixtures/container/1/long.fewbit`: sections of their own, one of them aligned. Like the
+/// other, it never changes.
+fn make_long() -> ContainerWriter {
+    let packed = tensor(&[75, 130], None, (-0.5, 0.5), &[4], &long_codes(16, 9750));
+    let coded = tensor(&[100, 90], Some(9000), (-1.0, 1.0), &[6], &long_codes(64, 9000));
+    let mut writer = ContainerWriter::new();
+    writer
+        .float("before", &[3], &[1.0, 2.0, 3.0])
+        .and_then(|w| w.quantized_as("packed", &packed, CodeEncoding::Packed))
+        .and_then(|w| w.float("between", &[1], &[4.0]))
+        .and_then(|w| w.quantized_as("coded", &coded, CodeEncoding::Coded))
+        .and_then(|w| w.float("after", &[1], &[5.0]))
+        .unwrap();
+    writer
 }
 
 #[test]
-fn version_0_is_still_written_as_it_was() {
-    assert_eq!(make_version_0(), VERSION_0);
+fn version_1_is_still_written_as_it_was() {
+    assert_eq!(make_golden().to_bytes(), GOLDEN);
+    assert_eq!(make_long().to_bytes(), LONG);
+    assert_eq!(ContainerWriter::new().to_bytes(), EMPTY);
 }
 
 /// Every value by hand. Range -1 to 2: at 2 bits the points are -1, 0, 1, 2; no bits are zeros; at 16
 /// bits 65535 is the maximum and 21845, a third of it, lies at -1 + 3/3 = 0.
 #[test]
-fn version_0_is_still_read() {
-    let reader = ContainerReader::new(VERSION_0).unwrap();
+fn version_1_is_still_read() {
+    for file in [GOLDEN, LONG, EMPTY] {
+        assert_eq!(verify(file), Ok(()));
+    }
+    let reader = ContainerReader::new(GOLDEN).unwrap();
     assert_eq!(reader.metadata_entries(), &[("model", "golden"), ("größe", "")]);
     let names: Vec<_> = reader.tensors().iter().map(|entry| entry.name()).collect();
-    let expected = ["encoder.weight", "encoder.bias", "encoder.whole", "decoder.weight", "empty", "scale"];
+    let expected = [
+        "encoder.weight",
+        "encoder.bias",
+        "encoder.whole",
+        "decoder.weight",
+        "empty",
+        "coded.mixed",
+        "coded.skewed",
+        "half",
+        "brain",
+        "scale",
+    ];
     assert_eq!(names, expected);
 
     let mixed = [-1.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0];
-    assert_eq!(reader.values("encoder.weight").unwrap(), mixed);
-    assert_eq!(reader.values("decoder.weight").unwrap(), mixed);
+    for name in ["encoder.weight", "decoder.weight", "coded.mixed"] {
+        assert_eq!(reader.values(name).unwrap(), mixed);
+    }
     assert_eq!(reader.values("encoder.whole").unwrap(), [7.0, 0.0, 5.0]);
     assert_eq!(reader.values("empty").unwrap(), [0.0f32; 0]);
     assert_eq!(reader.values("scale").unwrap(), [0.25]);
-    let bias = reader.values("encoder.bias").unwrap();
-    assert_eq!(bias.map_bits(), [1.5f32.to_bits(), (-0.0f32).to_bits()]);
+    let bits = |name| reader.values(name).unwrap().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits("encoder.bias"), [1.5f32.to_bits(), (-0.0f32).to_bits()]);
+    // 1/3 is 1.0101010101·2^-2 with ten digits behind the point, and 1.0101011·2^-2 with seven.
+    assert_eq!(bits("half"), [0x3eaa_a000, 65504f32.to_bits(), (-0.0f32).to_bits()]);
+    assert_eq!(bits("brain")[0], 0x3eab_0000);
 
     let entry = reader.tensor("encoder.weight").unwrap();
     assert_eq!((entry.kind(), entry.shape()), (TensorKind::Quantized, &[2, 5][..]));
     assert_eq!(entry.group_size(), GroupSize::new(4));
-    let widths: Vec<_> = reader.quantized("encoder.weight").unwrap().widths().to_vec();
-    assert_eq!(widths.iter().map(|w| w.get()).collect::<Vec<_>>(), [2, 0, 16]);
+    let read = reader.quantized("encoder.weight").unwrap().widths().to_vec();
+    assert_eq!(read, widths(&[2, 0, 16]));
     // (4·2 + 4·0 + 2·16) / 10
     assert_eq!(entry.mean_bits(), 4.0);
     assert_eq!(reader.tensor("encoder.whole").unwrap().group_size(), Some(GroupSize::WholeTensor));
     assert_eq!(reader.tensor("decoder.weight").unwrap().kind(), TensorKind::Alias { target: 0 });
     assert_eq!(reader.tensor("empty").unwrap().shape(), [0, 4]);
     assert_eq!(reader.tensor("scale").unwrap().shape(), [0usize; 0]);
+    let encodings = ["encoder.weight", "coded.skewed", "half", "brain", "scale", "decoder.weight"]
+        .map(|name| reader.tensor(name).unwrap().encoding());
+    assert_eq!(
+        encodings,
+        [
+            Encoding::Packed,
+            Encoding::Coded,
+            Encoding::Float16,
+            Encoding::BFloat16,
+            Encoding::Float32,
+            Encoding::Packed
+        ]
+    );
+
+    // Codes of 2 bits are 0 to 3, those of 10 bits steps of 3/1023, and the last four weights 0.
+    let skewed = reader.values("coded.skewed").unwrap();
+    assert_eq!(skewed[..9], [0.0, 3.0, 2.0, 1.0, 1.0, 3.0, 0.0, 2.0, 1.0]);
+    assert_eq!((skewed[119], skewed[120], skewed[123]), (1.0, 0.0, 3.0));
+    assert_eq!(skewed[124], (512.0 * 3.0 / 1023.0) as f32);
+    assert_eq!(skewed[128..], [0.0; 4]);
+
+    let reader = ContainerReader::new(LONG).unwrap();
+    assert_eq!(reader.quantized("packed").unwrap().codes(), long_codes(16, 9750));
+    assert_eq!(reader.quantized("coded").unwrap().codes(), long_codes(64, 9000));
+    let floats = ["before", "between", "after"].map(|name| reader.values(name).unwrap());
+    assert_eq!(floats, [vec![1.0, 2.0, 3.0], vec![4.0], vec![5.0]]);
+    assert!(reader.size().unused() > 0, "the packed tensor is aligned");
+    let packed = reader.view("packed").unwrap().value_bytes();
+    assert_eq!((packed.as_ptr() as usize - LONG.as_ptr() as usize) % 64, 0);
 }
 
-/// `cargo test -p fewbit --test golden -- --ignored` makes the file, where there is none.
+/// `cargo test -p fewbit --test golden -- --ignored` makes the files, where there are none.
 #[test]
-#[ignore = "makes the golden file; a released one is never made again"]
-fn make_the_golden_file() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/container/0/golden.fewbit");
-    assert_eq!(std::fs::metadata(path).map_or(0, |found| found.len()), 0, "{path} is already there");
-    std::fs::write(path, make_version_0()).unwrap();
-}
-
-trait MapBits {
-    fn map_bits(&self) -> Vec<u32>;
-}
-
-impl MapBits for Vec<f32> {
-    fn map_bits(&self) -> Vec<u32> {
-        self.iter().map(|value| value.to_bits()).collect()
+#[ignore = "makes the golden files; released ones are never made again"]
+fn make_the_golden_files() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/container/1/");
+    let files = [("golden", make_golden()), ("long", make_long()), ("empty", ContainerWriter::new())];
+    for (name, writer) in files {
+        let path = format!("{folder}{name}.fewbit");
+        assert_eq!(std::fs::metadata(&path).map_or(0, |found| found.len()), 0, "{path} is already there");
+        std::fs::write(path, writer.to_bytes()).unwrap();
     }
 }

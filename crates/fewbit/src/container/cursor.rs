@@ -5,26 +5,41 @@ use std::fmt::Display;
 use super::ReadError;
 
 /// A slice and how far it has been read. `what` names, for an error, the thing that is read.
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    pub(super) const fn position(&self) -> usize {
+    pub(crate) const fn position(&self) -> usize {
         self.position
     }
 
-    pub(super) const fn left(&self) -> usize {
+    pub(crate) const fn left(&self) -> usize {
         self.bytes.len() - self.position
     }
 
+    /// All bytes, whether they have been read or not.
+    pub(crate) const fn whole(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// A slice of which so many bytes have been read.
+    pub(crate) fn at(bytes: &'a [u8], position: usize) -> Self {
+        Self { bytes, position: position.min(bytes.len()) }
+    }
+
+    /// All bytes that are left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.position..]
+    }
+
     /// The next so many bytes.
-    pub(super) fn take(&mut self, count: u64, what: impl Display) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn take(&mut self, count: u64, what: impl Display) -> Result<&'a [u8], ReadError> {
         let rest = &self.bytes[self.position..];
         let taken = usize::try_from(count).ok().and_then(|n| rest.get(..n));
         let taken = taken.ok_or_else(|| ReadError::Truncated {
@@ -38,14 +53,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next so many bytes, as an array.
-    pub(super) fn array<const N: usize>(&mut self, what: impl Display) -> Result<[u8; N], ReadError> {
+    pub(crate) fn array<const N: usize>(&mut self, what: impl Display) -> Result<[u8; N], ReadError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N as u64, what)?);
         Ok(array)
     }
 
     /// A number in groups of seven bits, the lowest first; every byte but the last has its top bit set.
-    pub(super) fn number(&mut self, what: impl Display) -> Result<u64, ReadError> {
+    pub(crate) fn number(&mut self, what: impl Display) -> Result<u64, ReadError> {
         let offset = self.position;
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
@@ -66,14 +81,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number that counts things in memory.
-    pub(super) fn count(&mut self, what: impl Display) -> Result<usize, ReadError> {
+    pub(crate) fn count(&mut self, what: impl Display) -> Result<usize, ReadError> {
         let offset = self.position;
         let number = self.number(&what)?;
         usize::try_from(number).map_err(|_| ReadError::BadNumber { what: what.to_string(), offset })
     }
 
     /// A text behind its length in bytes.
-    pub(super) fn text(&mut self, what: &'static str) -> Result<&'a str, ReadError> {
+    pub(crate) fn text(&mut self, what: &'static str) -> Result<&'a str, ReadError> {
         let count = self.number(what)?;
         let offset = self.position;
         std::str::from_utf8(self.take(count, what)?).map_err(|source| ReadError::NotText {
@@ -85,7 +100,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Appends a number as [`Cursor::number`] reads it.
-pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -93,8 +108,13 @@ pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+/// Bytes that a number takes.
+pub(crate) fn number_bytes(number: u64) -> u64 {
+    u64::from(number.checked_ilog2().unwrap_or(0)) / 7 + 1
+}
+
 /// Appends a text as [`Cursor::text`] reads it.
-pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_number(bytes, text.len() as u64);
     bytes.extend_from_slice(text.as_bytes());
 }

@@ -7,6 +7,7 @@ use std::str::Utf8Error;
 use crate::QuantizeError;
 use crate::atomic::AtomicWriteError;
 use crate::bitpack::BitpackError;
+use crate::encoding::CodingError;
 
 /// Why bytes are no `.fewbit` file, or have no such tensor.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,6 +30,12 @@ pub enum ReadError {
         /// The newest that can be read.
         supported: u16,
     },
+    /// The file was written by a fewbit before its first release.
+    #[error("file has format version {found}, which was never released: write it anew")]
+    UnreleasedVersion {
+        /// The file's version.
+        found: u16,
+    },
     /// The bytes end too early.
     #[error("the file is cut: {what} at byte {offset} needs {needed} bytes, {found} are left")]
     Truncated {
@@ -42,18 +49,32 @@ pub enum ReadError {
         found: usize,
     },
     /// The bytes are not those that were written.
-    #[error("the file is damaged: its check sum is {found:08x}, {expected:08x} was written")]
+    #[error("the file is damaged: the check sum of {part} is {found:08x}, {expected:08x} was written")]
     ChecksumMismatch {
+        /// What the check sum is of.
+        part: String,
         /// The check sum in the file.
         expected: u32,
         /// The check sum of its bytes.
         found: u32,
     },
+    /// The header holds more than it describes.
+    #[error("{found} bytes follow the table, before its check sum")]
+    BytesAfterTable {
+        /// How many.
+        found: usize,
+    },
     /// The file holds more than it describes.
-    #[error("{found} bytes follow the last tensor, before the check sum")]
+    #[error("{found} bytes follow the file's end")]
     TrailingBytes {
         /// How many.
         found: usize,
+    },
+    /// What fills up to the next multiple of 64 bytes is not zero.
+    #[error("the bytes that fill up to tensor `{name}` are not zero")]
+    FillNotZero {
+        /// The tensor that follows.
+        name: String,
     },
     /// The file asks for more than its reader allows.
     #[error("{what}: {found}, the limit is {limit}")]
@@ -113,6 +134,14 @@ pub enum ReadError {
         /// Bytes of the name before.
         previous: usize,
     },
+    /// A name claims to end like one that is not there.
+    #[error("the name of tensor {index} ends like that of the tensor {back} before the last, there is none")]
+    NoSuchName {
+        /// Its place in the table, from 0.
+        index: usize,
+        /// How far back, from the entry before it.
+        back: u64,
+    },
     /// Two tensors have one name.
     #[error("two tensors are called `{name}`")]
     DuplicateName {
@@ -125,12 +154,28 @@ pub enum ReadError {
         /// The key.
         key: String,
     },
-    /// A tensor is of no kind that this version has.
-    #[error("tensor `{name}` is of unknown kind {found}")]
-    UnknownKind {
+    /// A tensor is written in no way that this version has.
+    #[error("tensor `{name}` has the unknown encoding {found}")]
+    UnknownEncoding {
         /// The tensor.
         name: String,
-        /// The kind's number.
+        /// The encoding's number.
+        found: u8,
+    },
+    /// A tensor's ranges are divided in no way that this version has.
+    #[error("tensor `{name}` has the unknown granularity of ranges {found}")]
+    UnknownGranularity {
+        /// The tensor.
+        name: String,
+        /// The granularity's number.
+        found: u8,
+    },
+    /// Codes are modelled in no way that this version has.
+    #[error("tensor `{name}` has the unknown model of codes {found}")]
+    UnknownModel {
+        /// The tensor.
+        name: String,
+        /// The model's number.
         found: u8,
     },
     /// A shape's elements cannot be counted.
@@ -150,6 +195,20 @@ pub enum ReadError {
         minimum: u8,
         /// The largest, as stored.
         maximum: u8,
+    },
+    /// The groups of each width are not as many as the tensor has.
+    #[error("tensor `{name}`: the groups counted by width are not its {groups} groups")]
+    BadWidthCounts {
+        /// The tensor.
+        name: String,
+        /// Its groups.
+        groups: usize,
+    },
+    /// The widths of the groups are others than the table counts.
+    #[error("tensor `{name}`: its widths are not as many of each as the table says")]
+    WidthsDiffer {
+        /// The tensor.
+        name: String,
     },
     /// A group has a width beyond the tensor's largest.
     #[error("tensor `{name}`: group {group} has width {found}, the table says at most {maximum}")]
@@ -172,6 +231,16 @@ pub enum ReadError {
         what: &'static str,
         /// What is wrong.
         source: BitpackError,
+    },
+    /// The entropy coded widths or codes of a tensor do not decode.
+    #[error("tensor `{name}`: its {what} do not decode")]
+    BadCoding {
+        /// The tensor.
+        name: String,
+        /// `widths`, `codes` or `frequencies`.
+        what: &'static str,
+        /// What is wrong.
+        source: CodingError,
     },
     /// The parts of a tensor do not fit together.
     #[error("tensor `{name}` is not a quantized tensor")]
@@ -202,6 +271,16 @@ pub enum ReadError {
     UnknownTensor {
         /// The name that was asked for.
         name: String,
+    },
+    /// The buffer for values has another length than the values.
+    #[error("{what} has {needed} values, the buffer has room for {found}")]
+    OutputLength {
+        /// What was to be written into it: a tensor's name, or `the whole file`.
+        what: String,
+        /// Values.
+        needed: usize,
+        /// Length of the buffer.
+        found: usize,
     },
     /// Codes were asked for of a tensor that has none.
     #[error("tensor `{name}` is stored as floats, it has no codes")]
@@ -282,6 +361,18 @@ pub enum WriteError {
         name: String,
         /// How many there are and must be.
         source: QuantizeError,
+    },
+    /// A value is finite, but not in the encoding that was asked for.
+    #[error("tensor `{name}`: value {index} is {value}, too large for {encoding}")]
+    TooLarge {
+        /// The tensor.
+        name: String,
+        /// The first such value.
+        index: usize,
+        /// What it is.
+        value: f32,
+        /// The name of the encoding.
+        encoding: &'static str,
     },
     /// An alias stands for a tensor that was added before it.
     #[error("alias `{name}` stands for `{target}`, which was not added before it")]

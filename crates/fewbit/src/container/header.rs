@@ -29,10 +29,11 @@ pub(super) fn read_mark(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Result<(), Rea
     }
     cursor.array::<{ MAGIC.len() }>("the file's mark")?;
     let found = u16::from_le_bytes(cursor.array("the format version")?);
-    if found > FORMAT_VERSION {
-        return Err(ReadError::NewerVersion { found, supported: FORMAT_VERSION });
+    match found {
+        0 => Err(ReadError::UnreleasedVersion { found }),
+        found if found > FORMAT_VERSION => Err(ReadError::NewerVersion { found, supported: FORMAT_VERSION }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The keys and values, in order.

@@ -12,13 +12,13 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of header and table together, names counted as if written out.
+    /// Bytes of header and table together, names counted as if written out once more.
     pub header_bytes: usize,
     /// Tensors, aliases included.
     pub tensors: usize,
-    /// Weights and floats of all tensors together.
+    /// Weights and floats that the file stores, of all tensors together.
     pub elements: u64,
-    /// Bytes of one tensor's values, as 32-bit floats.
+    /// Bytes that the values of all names take as 32-bit floats, those of an alias once more.
     pub output_bytes: u64,
     /// Entries of metadata.
     pub metadata: usize,

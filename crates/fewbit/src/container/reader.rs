@@ -1,307 +1,264 @@
 //! A file's bytes to tensors.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
-use super::cursor::Cursor;
-use super::header::{over_limit, read_mark, read_metadata};
-use super::table::{TensorEntry, TensorKind, read_entry};
-use super::{FileSize, Limits, ReadError};
-use crate::bitpack::{self, BitReader, check_padding};
-use crate::size::bits_to_tell;
-use crate::{BitWidth, Grouping, QuantizedTensor};
+use rayon::prelude::*;
 
-/// A `.fewbit` file that has been checked: its sum, its structure, every width.
+use super::decode::Source;
+use super::entry::{TensorEntry, TensorKind};
+use super::head::{Fault, Head, check_sum};
+use super::sums::check_all_sums;
+use super::view::TensorView;
+use super::{FileSize, Limits, ReadError};
+use crate::QuantizedTensor;
+
+/// A `.fewbit` file whose header and table have been checked.
 ///
-/// Values are unpacked when they are asked for, from the bytes it borrows.
+/// What a tensor is and where every byte goes is known at once; data are read when they are asked for,
+/// from the bytes it borrows.
 #[derive(Debug)]
 pub struct ContainerReader<'a> {
     bytes: &'a [u8],
-    metadata: Vec<(&'a str, &'a str)>,
-    tensors: Vec<TensorEntry>,
-    by_name: HashMap<String, usize>,
-    size: FileSize,
+    head: Head<'a>,
+    /// Whether all check sums were compared, so that they need not be again.
+    summed: bool,
 }
 
-/// The check sum at the end.
-const CHECKSUM_BYTES: usize = 4;
-
 impl<'a> ContainerReader<'a> {
-    /// The reader of a whole file's bytes, within the default [`Limits`].
+    /// The reader of a whole file's bytes, within the default [`Limits`], after comparing every check
+    /// sum.
     ///
     /// # Errors
-    /// [`ReadError`], for whatever is wrong with the file. One that is cut is told from one that is
-    /// damaged otherwise.
+    /// [`ReadError`], for whatever is wrong with the header, the table, the file's length or a sum. One
+    /// that is cut is told from one that is damaged otherwise.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ReadError> {
         Self::with_limits(bytes, &Limits::default())
     }
 
-    /// The reader of a whole file's bytes, within limits.
+    /// The reader of a whole file's bytes, within limits, after comparing every check sum.
     ///
     /// # Errors
     /// [`ReadError`], as for [`new`](Self::new).
     pub fn with_limits(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
-        let mut cursor = Cursor::new(bytes);
-        read_mark(&mut cursor, bytes)?;
-        let Some((body, expected)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
-            return Err(cursor.array::<CHECKSUM_BYTES>("the check sum").err().unwrap_or(ReadError::Empty));
-        };
-        let expected = u32::from_le_bytes(*expected);
-        let found = crc32fast::hash(body);
-        match Self::read(bytes, body, limits) {
-            result if found == expected => result,
-            // A cut file has no check sum, so that it is cut says more.
-            Err(cut @ ReadError::Truncated { .. }) => Err(cut),
-            _ => Err(ReadError::ChecksumMismatch { expected, found }),
-        }
+        let mut reader = Self::open(bytes, limits)?;
+        check_all_sums(&reader.head, bytes).map_err(|fault| fault.error)?;
+        reader.summed = true;
+        Ok(reader)
     }
 
-    fn read(bytes: &'a [u8], body: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
-        let mut cursor = Cursor::new(body);
-        read_mark(&mut cursor, body)?;
-        let metadata = read_metadata(&mut cursor, limits)?;
-        let count = cursor.count("the number of tensors")?;
-        over_limit("tensors", count as u64, limits.tensors as u64)?;
-        let header_bytes = cursor.position();
+    /// The reader of a whole file's bytes, within limits, which looks at header and table only.
+    ///
+    /// The sum of a tensor's section is compared each time the tensor is asked for; the sum of the whole
+    /// never is. For a few tensors out of a large file that is mapped into memory.
+    ///
+    /// # Errors
+    /// [`ReadError`], for whatever is wrong with the header, the table or the file's length.
+    pub fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
+        Self::open_or_fault(bytes, limits).map_err(|fault| fault.error)
+    }
 
-        let mut tensors = Vec::new();
-        let mut by_name = HashMap::new();
-        let (mut names, mut elements) = (0u64, 0u64);
-        for index in 0..count {
-            let entry = read_entry(&mut cursor, &tensors, limits)?;
-            if by_name.insert(entry.name.clone(), index).is_some() {
-                return Err(ReadError::DuplicateName { name: entry.name });
-            }
-            names += entry.name.len() as u64;
-            let read = names.saturating_add(cursor.position() as u64);
-            over_limit("bytes of header and table", read, limits.header_bytes as u64)?;
-            // An alias counts like a tensor: whoever reads every name gets its values once more.
-            let values = match entry.kind {
-                TensorKind::Alias { target } => tensors[target].elements,
-                _ => entry.elements,
+    pub(super) fn open_or_fault(bytes: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
+        let head = Head::read(bytes, limits)?;
+        let needed = head.file_bytes();
+        let found = bytes.len();
+        if (found as u64) < needed {
+            let cut = |what, offset: u64, end: u64| ReadError::Truncated {
+                what,
+                offset: offset as usize,
+                needed: end - offset,
+                found: (found as u64).saturating_sub(offset) as usize,
             };
-            elements = elements.saturating_add(values as u64);
-            over_limit("values of all tensors", elements, limits.elements)?;
-            tensors.push(entry);
+            let section = head.sections.iter().find(|section| section.at.end > found as u64);
+            let error = match section {
+                Some(section) => cut(head.section_name(section), section.at.start, section.at.end),
+                None => cut("the check sum of the whole".to_owned(), head.data_end(), needed),
+            };
+            return Err(Fault::new(found as u64, error));
         }
-        for entry in &mut tensors {
-            read_payload(&mut cursor, entry)?;
+        if found as u64 > needed {
+            let found = (found as u64 - needed) as usize;
+            return Err(Fault::new(needed, ReadError::TrailingBytes { found }));
         }
-        if cursor.left() > 0 {
-            let found = cursor.left();
-            return Err(ReadError::TrailingBytes { found });
-        }
-        describe_aliases(&mut tensors);
-
-        let mut size =
-            FileSize { header: header_bytes as u64, checksum: CHECKSUM_BYTES as u64, ..FileSize::default() };
-        for entry in &tensors {
-            size += entry.bytes;
-        }
-        Ok(Self { bytes, metadata, tensors, by_name, size })
+        Ok(Self { bytes, head, summed: false })
     }
 
     /// The value of a metadata key.
     pub fn metadata(&self, key: &str) -> Option<&'a str> {
-        let found = self.metadata.iter().find(|(found, _)| *found == key)?;
+        let found = self.head.metadata.iter().find(|(found, _)| *found == key)?;
         Some(found.1)
     }
 
     /// All metadata, in the order it was written.
     pub fn metadata_entries(&self) -> &[(&'a str, &'a str)] {
-        &self.metadata
+        &self.head.metadata
     }
 
     /// All tensors, aliases included, in the order they were written.
     pub fn tensors(&self) -> &[TensorEntry] {
-        &self.tensors
+        &self.head.tensors
     }
 
     /// The tensor of a name.
     pub fn tensor(&self, name: &str) -> Option<&TensorEntry> {
-        self.tensors.get(*self.by_name.get(name)?)
+        self.head.tensors.get(*self.head.by_name.get(name)?)
+    }
+
+    /// Where the file's bytes go, to the last one.
+    pub fn size(&self) -> FileSize {
+        self.head.size
+    }
+
+    /// The bytes of a tensor, or of the one that an alias stands for, as they lie in the file.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownTensor`], or a check sum that is not the section's.
+    pub fn view(&self, name: &str) -> Result<TensorView<'_>, ReadError> {
+        let (entry, source) = self.found(name)?;
+        Ok(TensorView::new(entry, source))
     }
 
     /// The codes of a tensor, or of the one that an alias stands for.
     ///
     /// # Errors
-    /// [`ReadError::UnknownTensor`], [`ReadError::NotQuantized`], or no memory for it.
+    /// [`ReadError::UnknownTensor`], [`ReadError::NotQuantized`], data that do not decode, or no memory
+    /// for them.
     pub fn quantized(&self, name: &str) -> Result<QuantizedTensor, ReadError> {
-        let entry = self.stored(name)?;
-        let Some(quantized) = &entry.quantized else {
-            let name = name.to_owned();
-            return Err(ReadError::NotQuantized { name });
-        };
-        let packing = |what| move |source| ReadError::BadPacking { name: name.to_owned(), what, source };
-        let grouping = Grouping::new(quantized.group_size, entry.elements);
-        let offset_width = offset_width(quantized.minimum, quantized.maximum);
-        let mut offsets = BitReader::new(&self.bytes[quantized.widths_at.clone()]);
-        let mut widths = reserved(grouping.count(), entry)?;
-        widths.extend((0..grouping.count()).map(|_| {
-            let offset = offsets.take(offset_width);
-            // In range: every width was checked when the file was opened.
-            BitWidth::new(quantized.minimum.get() + offset as u8).unwrap_or(quantized.maximum)
-        }));
-        let packed = &self.bytes[entry.values_at.clone()];
-        let codes = bitpack::unpack(packed, grouping, &widths).map_err(packing("codes"))?;
-        let shape = entry.shape.clone();
-        // As many widths as groups and codes as weights, and each code has but its group's bits.
-        let (size, range) = (quantized.group_size, quantized.range);
-        Ok(QuantizedTensor::from_unpacked(shape, size, range, widths, codes))
+        let (entry, source) = self.found(name)?;
+        entry.decode_codes(source).map_err(|fault| fault.error)
     }
 
     /// The values of a tensor, or of the one that an alias stands for: dequantized, or as stored.
     ///
     /// # Errors
-    /// [`ReadError::UnknownTensor`], or no memory for it.
+    /// [`ReadError::UnknownTensor`], data that do not decode, or no memory for them.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ReadError> {
-        let entry = self.stored(name)?;
-        let mut values = reserved(entry.elements, entry)?;
-        if entry.quantized.is_some() {
-            values.resize(entry.elements, 0.0);
-            self.quantized(name)?.dequantize_into(&mut values);
-        } else {
-            let (floats, _) = self.bytes[entry.values_at.clone()].as_chunks();
-            values.extend(floats.iter().map(|float| f32::from_le_bytes(*float)));
-        }
+        let (entry, source) = self.found(name)?;
+        let mut values = entry.reserved(entry.elements).map_err(|fault| fault.error)?;
+        values.resize(entry.elements, 0.0);
+        entry.decode_into(source, &mut values).map_err(|fault| fault.error)?;
         Ok(values)
     }
 
-    /// Where the file's bytes go, to the last one.
-    pub fn size(&self) -> FileSize {
-        self.size
+    /// Writes what [`values`](Self::values) returns.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownTensor`], [`ReadError::OutputLength`] or data that do not decode; what
+    /// `values` holds then is not said.
+    pub fn dequantize_into(&self, name: &str, values: &mut [f32]) -> Result<(), ReadError> {
+        let (entry, source) = self.found(name)?;
+        check_room(&entry.name, entry.elements, values.len())?;
+        entry.decode_into(source, values).map_err(|fault| fault.error)
     }
 
-    /// The entry that holds the values of a name.
-    fn stored(&self, name: &str) -> Result<&TensorEntry, ReadError> {
-        let entry = self.tensor(name);
-        let stored = entry.and_then(|entry| match entry.kind {
-            TensorKind::Alias { target } => self.tensors.get(target),
-            _ => Some(entry),
-        });
-        stored.ok_or_else(|| ReadError::UnknownTensor { name: name.to_owned() })
-    }
-}
-
-/// Goes past a tensor's widths and codes or floats, and notes where they are.
-fn read_payload(cursor: &mut Cursor<'_>, entry: &mut TensorEntry) -> Result<(), ReadError> {
-    let name = entry.name.as_str();
-    let packing = |what| move |source| ReadError::BadPacking { name: name.to_owned(), what, source };
-    let elements = entry.elements as u64;
-    match (entry.kind, &mut entry.quantized) {
-        (TensorKind::Quantized, Some(quantized)) => {
-            let grouping = Grouping::new(quantized.group_size, entry.elements);
-            let offset_width = offset_width(quantized.minimum, quantized.maximum);
-            let bits = (grouping.count() as u64).saturating_mul(offset_width.into());
-            let what = format_args!("the widths of tensor `{name}`");
-            let (at, packed) = take(cursor, bits.div_ceil(8), what)?;
-            check_padding(packed, bits).map_err(packing("widths"))?;
-            quantized.widths_at = at;
-            if offset_width > 0 {
-                let counts = count_widths(packed, grouping, name, quantized.minimum, quantized.maximum)?;
-                (quantized.histogram, quantized.code_bits) = counts;
-            }
-            let bits = quantized.code_bits;
-            let what = format_args!("the codes of tensor `{name}`");
-            let (at, codes) = take(cursor, bits.div_ceil(8), what)?;
-            check_padding(codes, bits).map_err(packing("codes"))?;
-            entry.bytes.widths = packed.len() as u64;
-            entry.bytes.codes = codes.len() as u64;
-            entry.values_at = at;
-        }
-        (TensorKind::Float32, _) => {
-            let what = format_args!("the values of tensor `{name}`");
-            let (at, floats) = take(cursor, elements.saturating_mul(4), what)?;
-            entry.bytes.unquantized = floats.len() as u64;
-            entry.values_at = at;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Number of groups of each width, and the bits of all their codes.
-fn count_widths(
-    packed: &[u8],
-    grouping: Grouping,
-    name: &str,
-    minimum: BitWidth,
-    maximum: BitWidth,
-) -> Result<([usize; BitWidth::COUNT], u64), ReadError> {
-    let mut histogram = [0; BitWidth::COUNT];
-    let mut code_bits = 0u64;
-    let mut offsets = BitReader::new(packed);
-    let offset_width = offset_width(minimum, maximum);
-    for group in 0..grouping.count() {
-        let width = u16::from(minimum.get()) + offsets.take(offset_width);
-        if width > u16::from(maximum.get()) {
-            return Err(ReadError::WidthAboveMaximum {
-                name: name.to_owned(),
-                group,
-                found: width,
-                maximum: maximum.get(),
+    /// Where the values of each tensor lie in what [`all_values`](Self::all_values) returns: side by
+    /// side in the table's order, those of an alias where its target's are.
+    pub fn value_ranges(&self) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.tensors().len());
+        let mut end = 0usize;
+        for entry in self.tensors() {
+            ranges.push(match entry.kind {
+                TensorKind::Alias { target } => ranges[target].clone(),
+                _ => {
+                    let start = end;
+                    // Past `usize` there are no buffers either, so that nothing is ever read from there.
+                    end = end.saturating_add(entry.elements);
+                    start..end
+                }
             });
         }
-        histogram[usize::from(width)] += 1;
-        let bits = (grouping.group_len(group) as u64).saturating_mul(width.into());
-        code_bits = code_bits.saturating_add(bits);
+        ranges
     }
-    Ok((histogram, code_bits))
-}
 
-/// An alias's widths are those of what it stands for.
-fn describe_aliases(tensors: &mut [TensorEntry]) {
-    for index in 0..tensors.len() {
-        if let TensorKind::Alias { target } = tensors[index].kind {
-            tensors[index].quantized = tensors[target].quantized.clone();
+    /// The values of all tensors, on all cores; see [`value_ranges`](Self::value_ranges).
+    ///
+    /// # Errors
+    /// Data that do not decode, or no memory for them.
+    pub fn all_values(&self) -> Result<Vec<f32>, ReadError> {
+        let elements = self.stored_elements();
+        // So that too much is an error, and fresh memory is written first by who needs it.
+        drop(try_room(elements)?);
+        let mut values = vec![0.0; elements];
+        self.all_values_into(&mut values)?;
+        Ok(values)
+    }
+
+    /// Writes what [`all_values`](Self::all_values) returns.
+    ///
+    /// # Errors
+    /// [`ReadError::OutputLength`], or data that do not decode: the first fault in the table's order.
+    pub fn all_values_into(&self, values: &mut [f32]) -> Result<(), ReadError> {
+        check_room("the whole file", self.stored_elements(), values.len())?;
+        let mut rest = values;
+        let mut parts = Vec::new();
+        for (index, entry) in self.tensors().iter().enumerate().filter(|(_, entry)| entry.is_stored()) {
+            let (part, others) = rest.split_at_mut(entry.elements);
+            parts.push((index, entry, part));
+            rest = others;
         }
+        let decode = |(index, entry, part): (usize, &TensorEntry, &mut [f32])| {
+            let source = self.source(index, entry)?;
+            entry.decode_into(source, part).map_err(|fault| fault.error)
+        };
+        let results: Vec<_> = parts.into_par_iter().map(decode).collect();
+        results.into_iter().collect()
     }
-}
 
-/// Bits that tell a group's width, as how far it is above the tensor's smallest.
-pub(super) fn offset_width(minimum: BitWidth, maximum: BitWidth) -> u32 {
-    bits_to_tell(1 + maximum.get().saturating_sub(minimum.get()))
-}
-
-/// The next bytes and where they are.
-fn take<'a>(
-    cursor: &mut Cursor<'a>,
-    count: u64,
-    what: std::fmt::Arguments<'_>,
-) -> Result<(Range<usize>, &'a [u8]), ReadError> {
-    let start = cursor.position();
-    let taken = cursor.take(count, what)?;
-    Ok((start..cursor.position(), taken))
-}
-
-/// Room for so many things of a tensor, or an error instead of an abort.
-fn reserved<T>(count: usize, entry: &TensorEntry) -> Result<Vec<T>, ReadError> {
-    let mut things = Vec::new();
-    match things.try_reserve_exact(count) {
-        Ok(()) => Ok(things),
-        Err(_) => Err(ReadError::OutOfMemory { name: entry.name.clone(), elements: entry.elements }),
+    /// Values of all tensors, aliases not counted.
+    fn stored_elements(&self) -> usize {
+        let stored = self.tensors().iter().filter(|entry| entry.is_stored());
+        stored.fold(0, |sum, entry| sum.saturating_add(entry.elements))
     }
-}
 
-/// Reads everything that a file has, as a stranger's file is read.
-///
-/// # Errors
-/// The first [`ReadError`].
-pub fn probe(bytes: &[u8]) -> Result<(), ReadError> {
-    probe_with_limits(bytes, &Limits::default())
-}
+    pub(super) fn head(&self) -> &Head<'a> {
+        &self.head
+    }
 
-/// As [`probe`], within limits.
-///
-/// # Errors
-/// The first [`ReadError`].
-pub fn probe_with_limits(bytes: &[u8], limits: &Limits) -> Result<(), ReadError> {
-    let reader = ContainerReader::with_limits(bytes, limits)?;
-    for entry in reader.tensors() {
-        // An alias costs its writer a few bytes: what it stands for is read once.
-        if !matches!(entry.kind(), TensorKind::Alias { .. }) {
-            reader.values(entry.name())?;
+    /// The entry that holds the values of a name, and its bytes.
+    fn found(&self, name: &str) -> Result<(&TensorEntry, Source<'_>), ReadError> {
+        let index = self.head.by_name.get(name).map(|&index| match self.head.tensors[index].kind {
+            TensorKind::Alias { target } => target,
+            _ => index,
+        });
+        let Some(index) = index else {
+            return Err(ReadError::UnknownTensor { name: name.to_owned() });
+        };
+        let entry = &self.head.tensors[index];
+        Ok((entry, self.source(index, entry)?))
+    }
+
+    /// The bytes of a stored tensor, once its section is known to be sound.
+    fn source(&self, index: usize, entry: &TensorEntry) -> Result<Source<'_>, ReadError> {
+        if !self.summed && entry.data_bytes > 0 {
+            let place = self.head.sections.partition_point(|section| section.tensors.end <= index);
+            let section = &self.head.sections[place];
+            let bytes = &self.bytes[in_memory(&section.at)];
+            check_sum(self.head.section_name(section), bytes, self.head.sums[place])?;
         }
+        Ok(self.unchecked_source(entry))
     }
-    Ok(())
+
+    /// The bytes of a tensor.
+    pub(super) fn unchecked_source(&self, entry: &TensorEntry) -> Source<'_> {
+        Source { head: self.head.bytes, data: &self.bytes[in_memory(&entry.data_at)] }
+    }
+}
+
+/// A place in the file as one in its bytes: the same, as the bytes were found to be as long as the file.
+pub(super) fn in_memory(place: &Range<u64>) -> Range<usize> {
+    place.start as usize..place.end as usize
+}
+
+fn check_room(what: &str, needed: usize, found: usize) -> Result<(), ReadError> {
+    if needed == found {
+        return Ok(());
+    }
+    Err(ReadError::OutputLength { what: what.to_owned(), needed, found })
+}
+
+fn try_room(elements: usize) -> Result<Vec<f32>, ReadError> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(elements) {
+        Ok(()) => Ok(room),
+        Err(_) => Err(ReadError::OutOfMemory { name: "the whole file".to_owned(), elements }),
+    }
 }

@@ -7,22 +7,32 @@ use crate::ModelSize;
 /// Bytes that one tensor takes in a file, by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TensorBytes {
-    /// Its entry of the table, but for the range: name, kind, shape, group size.
+    /// Its entry of the table, but for what is counted below: name, encoding, shape, group size.
     pub table: u64,
     /// Its smallest and largest value.
     pub ranges: u64,
-    /// Each group's width.
+    /// Each group's width, and how many groups have each.
     pub widths: u64,
+    /// Frequency tables of its coded codes.
+    pub frequency_tables: u64,
     /// Each weight's code.
     pub codes: u64,
     /// Each value that is stored as a float.
     pub unquantized: u64,
+    /// What fills up to where it begins.
+    pub unused: u64,
 }
 
 impl TensorBytes {
     /// All parts together.
     pub const fn total(self) -> u64 {
-        self.table + self.ranges + self.widths + self.codes + self.unquantized
+        self.table
+            + self.ranges
+            + self.widths
+            + self.frequency_tables
+            + self.codes
+            + self.unquantized
+            + self.unused
     }
 }
 
@@ -35,12 +45,12 @@ pub struct FileSize {
 }
 
 impl FileSize {
-    /// The mark, the version, the metadata and the number of tensors.
+    /// The mark, the version, the metadata and the numbers of bytes, entries and tensors.
     pub const fn header(self) -> u64 {
         self.header
     }
 
-    /// Names, kinds, shapes and group sizes of all tensors.
+    /// Names, encodings, shapes and group sizes of all tensors.
     pub const fn table(self) -> u64 {
         self.tensors.table
     }
@@ -50,12 +60,17 @@ impl FileSize {
         self.tensors.ranges
     }
 
-    /// Packed widths of all tensors, each in whole bytes.
+    /// Widths of all groups, packed or coded, and how many groups have each.
     pub const fn widths(self) -> u64 {
         self.tensors.widths
     }
 
-    /// Packed codes of all tensors, each in whole bytes.
+    /// Frequency tables of the coded codes.
+    pub const fn frequency_tables(self) -> u64 {
+        self.tensors.frequency_tables
+    }
+
+    /// Codes of all tensors, packed or coded.
     pub const fn codes(self) -> u64 {
         self.tensors.codes
     }
@@ -65,7 +80,12 @@ impl FileSize {
         self.tensors.unquantized
     }
 
-    /// The check sum.
+    /// Zeros in front of long packed tensors, which begin at a multiple of 64 bytes.
+    pub const fn unused(self) -> u64 {
+        self.tensors.unused
+    }
+
+    /// The check sums: of header and table, of each section, of the whole.
     pub const fn checksum(self) -> u64 {
         self.checksum
     }
@@ -81,14 +101,16 @@ impl FileSize {
     }
 
     /// Every part by its name, in the file's order.
-    pub const fn parts(self) -> [(&'static str, u64); 7] {
+    pub const fn parts(self) -> [(&'static str, u64); 9] {
         [
             ("header", self.header),
             ("table", self.tensors.table),
             ("ranges", self.tensors.ranges),
             ("widths", self.tensors.widths),
+            ("frequency tables", self.tensors.frequency_tables),
             ("codes", self.tensors.codes),
             ("unquantized", self.tensors.unquantized),
+            ("unused", self.tensors.unused),
             ("checksum", self.checksum),
         ]
     }
@@ -99,20 +121,22 @@ impl AddAssign<TensorBytes> for FileSize {
         self.tensors.table += tensor.table;
         self.tensors.ranges += tensor.ranges;
         self.tensors.widths += tensor.widths;
+        self.tensors.frequency_tables += tensor.frequency_tables;
         self.tensors.codes += tensor.codes;
         self.tensors.unquantized += tensor.unquantized;
+        self.tensors.unused += tensor.unused;
     }
 }
 
-/// The same size in bits; the check sum counts as header.
+/// The same size in bits; frequency tables count as tables, check sums and what is unused as header.
 impl From<FileSize> for ModelSize {
     fn from(size: FileSize) -> Self {
         Self {
             codes: 8 * size.codes(),
             widths: 8 * size.widths(),
             ranges: 8 * size.ranges(),
-            tables: 8 * size.table(),
-            header: 8 * (size.header + size.checksum),
+            tables: 8 * (size.table() + size.frequency_tables()),
+            header: 8 * (size.header + size.checksum + size.unused()),
             unquantized: 8 * size.unquantized(),
         }
     }

@@ -1,127 +1,84 @@
 //! The table: what each tensor is called, what it is, and how it is stored.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use super::cursor::{Cursor, put_number};
+use super::cursor::{Cursor, number_bytes, put_number};
+use super::entry::{QuantizedEntry, TensorEntry, TensorKind};
 use super::header::over_limit;
 use super::limits::{NAME_BYTES, RANK};
 use super::{Limits, ReadError, TensorBytes};
+use crate::encoding::classes::WidthClasses;
+use crate::encoding::coded::{Directory, TablePlaces};
+use crate::encoding::{packed, widths};
 use crate::tensor::element_count;
-use crate::{BitWidth, GroupSize, Grouping, QuantizedTensor, ValueRange};
+use crate::{BitWidth, Encoding, FloatEncoding, GroupSize, Grouping, QuantizedTensor, ValueRange};
 
-const QUANTIZED: u8 = 0;
-const FLOAT32: u8 = 1;
-const ALIAS: u8 = 2;
+/// The number that an encoding has in a file.
+const ENCODINGS: [(u8, Encoding); 5] = [
+    (0, Encoding::Float32),
+    (1, Encoding::Packed),
+    (2, Encoding::Coded),
+    (3, Encoding::Float16),
+    (4, Encoding::BFloat16),
+];
+/// Where an encoding's number would be: no data, but the place of another tensor.
+const ALIAS: u8 = 5;
+/// One range for the whole tensor. 1 and 2 are kept for one per channel and one per group.
+const PER_TENSOR: u8 = 0;
+/// More data than any tensor has, and so few that sums of them do not overflow.
+const DATA_BYTES: u64 = 1 << 43;
+/// Two 32-bit floats.
+const RANGE_BYTES: u64 = 8;
 
-/// How a tensor is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TensorKind {
-    /// As codes.
-    Quantized,
-    /// As 32-bit floats.
-    Float32,
-    /// Not at all: it is another tensor under a second name.
-    Alias {
-        /// That tensor's place in [`ContainerReader::tensors`](super::ContainerReader::tensors).
-        target: usize,
-    },
+/// The names that were written, so that the next can be told by what it has in common with them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WrittenNames {
+    last: String,
+    count: usize,
+    /// The last entry whose name ends in these bytes behind what it shares.
+    ends: HashMap<Vec<u8>, usize>,
 }
 
-/// One tensor of a file: what the table says and where its bytes go.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorEntry {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) elements: usize,
-    pub(super) kind: TensorKind,
-    pub(super) quantized: Option<QuantizedEntry>,
-    pub(super) bytes: TensorBytes,
-    /// Where its floats, or its codes, lie in the file.
-    pub(super) values_at: Range<usize>,
-}
-
-/// What the table says of a quantized tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct QuantizedEntry {
-    pub(super) group_size: GroupSize,
-    pub(super) range: ValueRange,
-    pub(super) minimum: BitWidth,
-    pub(super) maximum: BitWidth,
-    pub(super) histogram: [usize; BitWidth::COUNT],
-    pub(super) code_bits: u64,
-    /// Where its widths lie in the file.
-    pub(super) widths_at: Range<usize>,
-}
-
-impl TensorEntry {
-    /// Its name, a path such as `layer1.0.conv1.weight`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its dimensions, `[out, …]`; those of its target for an alias.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// Number of values; those of its target for an alias.
-    pub fn len(&self) -> usize {
-        self.elements
-    }
-
-    /// Whether it has no values at all.
-    pub fn is_empty(&self) -> bool {
-        self.elements == 0
-    }
-
-    /// How it is stored.
-    pub fn kind(&self) -> TensorKind {
-        self.kind
-    }
-
-    /// How many weights share a width; `None` for floats.
-    pub fn group_size(&self) -> Option<GroupSize> {
-        Some(self.quantized.as_ref()?.group_size)
-    }
-
-    /// Its smallest and largest value; `None` for floats.
-    pub fn range(&self) -> Option<ValueRange> {
-        Some(self.quantized.as_ref()?.range)
-    }
-
-    /// Bits per value: of the codes alone, 32 for floats; those of its target for an alias.
-    pub fn mean_bits(&self) -> f64 {
-        match &self.quantized {
-            Some(quantized) => quantized.code_bits as f64 / self.elements.max(1) as f64,
-            None => 32.0,
+impl WrittenNames {
+    /// Appends the name of the next entry: how much of the name before it repeats; then the rest, or how
+    /// far back it was the rest of a name.
+    pub(super) fn put(&mut self, table: &mut Vec<u8>, name: &str) {
+        let common = name.bytes().zip(self.last.bytes()).take_while(|(ours, theirs)| ours == theirs);
+        let shared = common.count();
+        let end = &name.as_bytes()[shared..];
+        put_number(table, shared as u64);
+        let back = self.ends.get(end).map(|&entry| 2 * (self.count - entry - 1) as u64 + 1);
+        match back.filter(|back| number_bytes(*back) < 1 + end.len() as u64) {
+            Some(back) => put_number(table, back),
+            None => {
+                put_number(table, 2 * end.len() as u64);
+                table.extend_from_slice(end);
+            }
         }
-    }
-
-    /// Number of groups of each width, 0 to 16; all zero for floats.
-    pub fn width_histogram(&self) -> [usize; BitWidth::COUNT] {
-        match &self.quantized {
-            Some(quantized) => quantized.histogram,
-            None => [0; BitWidth::COUNT],
-        }
-    }
-
-    /// The bytes it takes in the file; an alias takes its entry of the table alone.
-    pub fn bytes(&self) -> TensorBytes {
-        self.bytes
+        self.ends.insert(end.to_vec(), self.count);
+        self.last = name.to_owned();
+        self.count += 1;
     }
 }
 
-/// Appends the name of the next entry: how much of the name before it repeats, then the rest.
-pub(super) fn put_name(table: &mut Vec<u8>, previous: &str, name: &str) {
-    let shared = name.bytes().zip(previous.bytes()).take_while(|(ours, theirs)| ours == theirs).count();
-    put_number(table, shared as u64);
-    put_number(table, (name.len() - shared) as u64);
-    table.extend_from_slice(&name.as_bytes()[shared..]);
+/// What an entry of the table may refer to of those before it, beside the entries themselves.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// Where the frequency tables are that came last.
+    tables_at: TablePlaces,
+    /// Where the rest of each name is, behind what it shares.
+    ends_at: Vec<Range<usize>>,
 }
 
-/// Appends what follows the name of a quantized tensor.
-pub(super) fn put_quantized(table: &mut Vec<u8>, tensor: &QuantizedTensor) {
-    table.push(QUANTIZED);
+/// Appends what follows the name of a quantized tensor, but for the directory of a coded one.
+pub(super) fn put_quantized(
+    table: &mut Vec<u8>,
+    tensor: &QuantizedTensor,
+    classes: &WidthClasses,
+    encoding: Encoding,
+) {
+    table.push(number_of(encoding));
     put_shape(table, tensor.shape());
     let group_size = match tensor.group_size() {
         GroupSize::Weights(weights) => weights.get() as u64,
@@ -130,13 +87,20 @@ pub(super) fn put_quantized(table: &mut Vec<u8>, tensor: &QuantizedTensor) {
     put_number(table, group_size);
     table.extend_from_slice(&tensor.range().minimum().to_le_bytes());
     table.extend_from_slice(&tensor.range().maximum().to_le_bytes());
-    let (minimum, maximum) = width_bounds(tensor.widths());
-    table.extend([minimum.get(), maximum.get()]);
+    table.extend([classes.minimum().get(), classes.maximum().get()]);
+    if !classes.is_uniform() {
+        let counts = &classes.histogram()[usize::from(classes.minimum().get())..];
+        let but_the_last = classes.widths().count() - 1;
+        counts[..but_the_last].iter().for_each(|count| put_number(table, *count as u64));
+        if classes.missing() > 0 {
+            table.push(classes.last().get());
+        }
+    }
 }
 
 /// Appends what follows the name of a tensor of floats.
-pub(super) fn put_float(table: &mut Vec<u8>, shape: &[usize]) {
-    table.push(FLOAT32);
+pub(super) fn put_float(table: &mut Vec<u8>, shape: &[usize], encoding: FloatEncoding) {
+    table.push(number_of(encoding.into()));
     put_shape(table, shape);
 }
 
@@ -146,11 +110,9 @@ pub(super) fn put_alias(table: &mut Vec<u8>, target: usize) {
     put_number(table, target as u64);
 }
 
-/// The smallest and the largest width; 0 and 0 for no groups.
-pub(super) fn width_bounds(widths: &[BitWidth]) -> (BitWidth, BitWidth) {
-    let minimum = widths.iter().min().copied().unwrap_or_default();
-    let maximum = widths.iter().max().copied().unwrap_or_default();
-    (minimum, maximum)
+fn number_of(encoding: Encoding) -> u8 {
+    let found = ENCODINGS.iter().find(|(_, known)| *known == encoding);
+    found.map_or(u8::MAX, |(number, _)| *number)
 }
 
 fn put_shape(table: &mut Vec<u8>, shape: &[usize]) {
@@ -160,59 +122,82 @@ fn put_shape(table: &mut Vec<u8>, shape: &[usize]) {
     }
 }
 
-/// The next entry, without its payload; `earlier` are those before it.
+/// The next entry; `earlier` are those before it, and `known` what they brought.
 pub(super) fn read_entry(
     cursor: &mut Cursor<'_>,
     earlier: &[TensorEntry],
+    known: &mut Earlier,
     limits: &Limits,
 ) -> Result<TensorEntry, ReadError> {
     let start = cursor.position();
-    let name = read_name(cursor, earlier)?;
-    let [kind] = cursor.array("a tensor's kind")?;
-    let mut entry = match kind {
-        QUANTIZED => {
-            let (shape, elements) = read_shape(cursor, &name, limits)?;
-            let quantized = read_quantized(cursor, &name, elements)?;
-            TensorEntry::new(name, shape, elements, TensorKind::Quantized, Some(quantized))
+    let name = read_name(cursor, earlier, known)?;
+    // The lower half is the encoding, the upper the granularity of the ranges.
+    let [form] = cursor.array("a tensor's encoding")?;
+    let (number, granularity) = (form & 0x0f, form >> 4);
+    if granularity != PER_TENSOR {
+        return Err(ReadError::UnknownGranularity { name, found: granularity });
+    }
+    let mut entry = if number == ALIAS {
+        read_alias(cursor, name, earlier)?
+    } else {
+        let Some(&(_, encoding)) = ENCODINGS.iter().find(|(known, _)| *known == number) else {
+            return Err(ReadError::UnknownEncoding { name, found: number });
+        };
+        let (shape, elements) = read_shape(cursor, &name, limits)?;
+        let mut entry = TensorEntry {
+            name,
+            shape,
+            elements,
+            kind: TensorKind::Float32,
+            encoding,
+            quantized: None,
+            bytes: TensorBytes::default(),
+            data_bytes: 0,
+            data_at: 0..0,
+        };
+        match encoding {
+            Encoding::Packed | Encoding::Coded => read_quantized(cursor, &mut entry, &mut known.tables_at)?,
+            Encoding::Float32 => entry.set_floats(FloatEncoding::Float32),
+            Encoding::Float16 => entry.set_floats(FloatEncoding::Float16),
+            Encoding::BFloat16 => entry.set_floats(FloatEncoding::BFloat16),
         }
-        FLOAT32 => {
-            let (shape, elements) = read_shape(cursor, &name, limits)?;
-            TensorEntry::new(name, shape, elements, TensorKind::Float32, None)
-        }
-        ALIAS => read_alias(cursor, name, earlier)?,
-        found => return Err(ReadError::UnknownKind { name, found }),
+        entry
     };
-    entry.bytes.ranges = match entry.kind {
-        TensorKind::Quantized => RANGE_BYTES,
-        _ => 0,
-    };
-    entry.bytes.table = (cursor.position() - start) as u64 - entry.bytes.ranges;
+    let bytes = &mut entry.bytes;
+    // What was read is the entry itself, and parts of it that belong to ranges, widths and codes.
+    let all = (cursor.position() - start) as u64 + entry.data_bytes;
+    bytes.table = all - bytes.total();
     Ok(entry)
 }
 
-/// Two 32-bit floats.
-const RANGE_BYTES: u64 = 8;
-
 impl TensorEntry {
-    fn new(
-        name: String,
-        shape: Vec<usize>,
-        elements: usize,
-        kind: TensorKind,
-        quantized: Option<QuantizedEntry>,
-    ) -> Self {
-        Self { name, shape, elements, kind, quantized, bytes: TensorBytes::default(), values_at: 0..0 }
+    fn set_floats(&mut self, encoding: FloatEncoding) {
+        self.data_bytes = self.elements as u64 * encoding.bytes() as u64;
+        self.bytes.unquantized = self.data_bytes;
     }
 }
 
-fn read_name(cursor: &mut Cursor<'_>, earlier: &[TensorEntry]) -> Result<String, ReadError> {
+fn read_name(
+    cursor: &mut Cursor<'_>,
+    earlier: &[TensorEntry],
+    known: &mut Earlier,
+) -> Result<String, ReadError> {
     let index = earlier.len();
     let previous = earlier.last().map_or("", |entry| entry.name.as_str());
     let shared = cursor.number("what a name shares with the one before")?;
-    let own = cursor.number("the length of a tensor's name")?;
-    over_limit("bytes of a tensor's name", shared.saturating_add(own), NAME_BYTES as u64)?;
+    let rest = cursor.number("the rest of a tensor's name")?;
     let offset = cursor.position();
-    let own = cursor.take(own, "a tensor's name")?;
+    let end_at = if rest % 2 == 0 {
+        over_limit("bytes of a tensor's name", rest / 2, NAME_BYTES as u64)?;
+        cursor.take(rest / 2, "a tensor's name")?;
+        offset..cursor.position()
+    } else {
+        let found = usize::try_from(rest / 2).ok().and_then(|back| known.ends_at.iter().nth_back(back));
+        found.cloned().ok_or(ReadError::NoSuchName { index, back: rest / 2 })?
+    };
+    let own = &cursor.whole()[end_at.clone()];
+    known.ends_at.push(end_at);
+    over_limit("bytes of a tensor's name", shared.saturating_add(own.len() as u64), NAME_BYTES as u64)?;
     let shared_bytes = usize::try_from(shared)
         .ok()
         .and_then(|shared| previous.as_bytes().get(..shared))
@@ -237,39 +222,89 @@ fn read_shape(
     let rank = cursor.number("a tensor's number of dimensions")?;
     over_limit("dimensions of a tensor", rank, RANK as u64)?;
     let shape = (0..rank).map(|_| cursor.count("a dimension")).collect::<Result<Vec<_>, _>>()?;
-    let Some(elements) = element_count(&shape) else {
+    // What memory could not hold as floats is not counted at all, so that sizes never overflow.
+    let countable = element_count(&shape).filter(|elements| *elements <= isize::MAX as usize / 8);
+    let Some(elements) = countable else {
         let name = name.to_owned();
         return Err(ReadError::ShapeOverflow { name, shape });
     };
-    let bytes = (elements as u64).saturating_mul(4);
-    over_limit("bytes of a tensor's values", bytes, limits.output_bytes)?;
+    over_limit("bytes of a tensor's values", elements as u64 * 4, limits.output_bytes)?;
+    over_limit("values of a tensor", elements as u64, limits.elements)?;
     Ok((shape, elements))
 }
 
-fn read_quantized(cursor: &mut Cursor<'_>, name: &str, elements: usize) -> Result<QuantizedEntry, ReadError> {
+fn read_quantized(
+    cursor: &mut Cursor<'_>,
+    entry: &mut TensorEntry,
+    tables_at: &mut TablePlaces,
+) -> Result<(), ReadError> {
+    let name = entry.name.as_str();
     // 0 is no group size, so it can stand for the whole tensor.
     let group_size = GroupSize::new(cursor.count("a group size")?).unwrap_or(GroupSize::WholeTensor);
     let minimum = f32::from_le_bytes(cursor.array("a range's minimum")?);
     let maximum = f32::from_le_bytes(cursor.array("a range's maximum")?);
     let range = ValueRange::new(minimum, maximum)
         .map_err(|source| ReadError::BadTensor { name: name.to_owned(), source })?;
+    let start = cursor.position();
+    let classes = read_classes(cursor, name, Grouping::new(group_size, entry.elements))?;
+    let bytes = &mut entry.bytes;
+    bytes.ranges = RANGE_BYTES;
+    bytes.widths = (cursor.position() - start) as u64;
+    let start = cursor.position();
+    let tables_before = *tables_at;
+    let width_bytes;
+    if entry.encoding == Encoding::Packed {
+        let codes = packed::packed_bytes(&classes);
+        width_bytes = widths::packed_bytes(&classes);
+        bytes.codes = codes;
+        bytes.widths += width_bytes;
+        entry.data_bytes = codes.saturating_add(width_bytes);
+    } else {
+        let directory = Directory::read(cursor, name, &classes, tables_at)?;
+        let size = directory.size();
+        width_bytes = directory.width_bytes();
+        bytes.frequency_tables = size.frequency_tables;
+        bytes.codes = size.codes;
+        bytes.widths = bytes.widths.saturating_add(size.widths);
+        entry.data_bytes = size.streams;
+    }
+    over_limit("bytes of a tensor's data", entry.data_bytes, DATA_BYTES)?;
+    let directory_at = start..cursor.position();
+    entry.kind = TensorKind::Quantized;
+    entry.quantized = Some(Box::new(QuantizedEntry {
+        group_size,
+        range,
+        classes,
+        directory_at,
+        tables_at: tables_before,
+        width_bytes,
+    }));
+    Ok(())
+}
+
+fn read_classes(cursor: &mut Cursor<'_>, name: &str, grouping: Grouping) -> Result<WidthClasses, ReadError> {
     let [minimum, maximum] = cursor.array("a tensor's smallest and largest width")?;
     let (minimum, maximum) = BitWidth::new(minimum)
         .zip(BitWidth::new(maximum))
         .filter(|(minimum, maximum)| minimum <= maximum)
         .ok_or_else(|| ReadError::BadWidths { name: name.to_owned(), minimum, maximum })?;
-    let mut histogram = [0; BitWidth::COUNT];
-    // Right when all widths are the same; else the reader of the widths counts them.
-    histogram[usize::from(minimum.get())] = Grouping::new(group_size, elements).count();
-    Ok(QuantizedEntry {
-        group_size,
-        range,
-        minimum,
-        maximum,
-        histogram,
-        code_bits: (elements as u64).saturating_mul(minimum.get().into()),
-        widths_at: 0..0,
-    })
+    let [first, last] = [minimum, maximum].map(|width| usize::from(width.get()));
+    let mut groups = [0; BitWidth::COUNT];
+    let mut left = Some(grouping.count());
+    for count in &mut groups[first..last] {
+        *count = cursor.count("the number of groups of a width")?;
+        left = left.and_then(|left| left.checked_sub(*count));
+    }
+    groups[last] = left.unwrap_or(usize::MAX);
+    let ragged = grouping.count() * grouping.size() > grouping.len();
+    let mut width_of_last = Some(maximum);
+    if ragged && minimum < maximum {
+        let [width] = cursor.array("the width of the last group")?;
+        width_of_last = BitWidth::new(width);
+    }
+    let classes =
+        width_of_last.and_then(|last| WidthClasses::counted(grouping, minimum, maximum, groups, last));
+    classes.ok_or_else(|| ReadError::BadWidthCounts { name: name.to_owned(), groups: grouping.count() })
 }
 
 fn read_alias(
@@ -282,11 +317,15 @@ fn read_alias(
     let Some((target, found)) = found else {
         return Err(ReadError::AliasTarget { name, target });
     };
-    if matches!(found.kind, TensorKind::Alias { .. }) {
+    if !found.is_stored() {
         let target = found.name.clone();
         return Err(ReadError::AliasOfAlias { name, target });
     }
-    let (shape, elements) = (found.shape.clone(), found.elements);
-    // Its widths are counted once the payload was read.
-    Ok(TensorEntry::new(name, shape, elements, TensorKind::Alias { target }, None))
+    Ok(TensorEntry {
+        name,
+        kind: TensorKind::Alias { target },
+        bytes: TensorBytes::default(),
+        data_bytes: 0,
+        ..found.clone()
+    })
 }

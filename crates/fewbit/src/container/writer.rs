@@ -1,34 +1,53 @@
 //! Tensors to a file's bytes.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
+
+use crc32fast::Hasher;
 
 use super::cursor::put_number;
 use super::header::{mark, put_metadata};
+use super::layout::{Data, Section, lay_out};
 use super::limits::{NAME_BYTES, RANK};
-use super::reader::offset_width;
-use super::table::{put_alias, put_float, put_name, put_quantized, width_bounds};
+use super::table::{WrittenNames, put_alias, put_float, put_quantized};
 use super::{Limits, WriteError};
-use crate::atomic::write_atomically;
-use crate::bitpack;
+use crate::atomic::write_atomically_with;
+use crate::encoding::classes::WidthClasses;
+use crate::encoding::coded::{self, SharedTables};
+use crate::encoding::{floats, packed, widths};
 use crate::tensor::element_count;
-use crate::{BitWidth, GroupSize, Grouping, QuantizeError, QuantizedTensor};
+use crate::{CodeEncoding, Encoding, FloatEncoding, QuantizeError, QuantizedTensor};
 
 /// Builds a `.fewbit` file; what it accepts, a reader with default [`Limits`] reads.
 ///
 /// Tensors are stored in the order they are added. The same calls give the same bytes. After an error
-/// the file is as it was before the call.
+/// the file is as it was before the call. Tensors are encoded as they are added, so that what is kept in
+/// memory is as large as the file.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerWriter {
     metadata: Vec<u8>,
     keys: HashSet<String>,
     table: Vec<u8>,
+    /// The data of each tensor of the table, side by side in `payload`.
+    data: Vec<Data>,
     payload: Vec<u8>,
-    /// The place of each tensor in the table, and whether it is an alias.
-    tensors: HashMap<String, (usize, bool)>,
-    last_name: String,
+    /// The place of each tensor in the table, its number of values, and whether it is an alias.
+    tensors: HashMap<String, Written>,
+    names: WrittenNames,
+    /// The frequencies that coded tensors so far have brought.
+    shared: SharedTables,
     elements: u64,
+    output_bytes: u64,
     name_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    place: usize,
+    elements: usize,
+    alias: bool,
 }
 
 impl ContainerWriter {
@@ -51,33 +70,52 @@ impl ContainerWriter {
             return Err(WriteError::DuplicateKey { key });
         }
         let limits = Limits::default();
-        within(key, "bytes of a key", key.len(), NAME_BYTES as u64)?;
-        within(key, "metadata entries", self.keys.len() + 1, limits.metadata as u64)?;
-        let added = key.len() + value.len();
-        self.header_within(key, added)?;
+        within(key, "bytes of a key", key.len() as u64, NAME_BYTES as u64)?;
+        within(key, "metadata entries", self.keys.len() as u64 + 1, limits.metadata as u64)?;
+        self.header_within(key, key.len() + value.len())?;
         put_metadata(&mut self.metadata, key, value);
         self.keys.insert(key.to_owned());
         Ok(self)
     }
 
-    /// Adds a quantized tensor.
+    /// Adds a quantized tensor, packed or coded, whichever takes fewer bytes.
     ///
     /// # Errors
     /// [`WriteError`]: an empty or repeated name, or too large a tensor.
     pub fn quantized(&mut self, name: &str, tensor: &QuantizedTensor) -> Result<&mut Self, WriteError> {
+        self.quantized_as(name, tensor, CodeEncoding::Smaller)
+    }
+
+    /// Adds a quantized tensor in the encoding that is asked for.
+    ///
+    /// # Errors
+    /// [`WriteError`], as for [`quantized`](Self::quantized).
+    pub fn quantized_as(
+        &mut self,
+        name: &str,
+        tensor: &QuantizedTensor,
+        encoding: CodeEncoding,
+    ) -> Result<&mut Self, WriteError> {
         self.check(name, tensor.shape(), tensor.len())?;
-        let packing = |source| WriteError::Packing { name: name.to_owned(), source };
-        let (minimum, maximum) = width_bounds(tensor.widths());
-        let offsets: Vec<u16> =
-            tensor.widths().iter().map(|width| u16::from(width.get() - minimum.get())).collect();
-        // Widths are packed as codes are: one group, as wide as the largest offset needs.
-        let all = Grouping::new(GroupSize::WholeTensor, offsets.len());
-        let width = BitWidth::new(offset_width(minimum, maximum) as u8).unwrap_or(BitWidth::MAX);
-        let widths = bitpack::pack(&offsets, all, &vec![width; all.count()]).map_err(packing)?;
-        let codes = bitpack::pack(tensor.codes(), tensor.grouping(), tensor.widths()).map_err(packing)?;
-        self.add(name, tensor.len(), false, |table| put_quantized(table, tensor));
-        self.payload.extend_from_slice(&widths);
-        self.payload.extend_from_slice(&codes);
+        let classes = WidthClasses::of(tensor.grouping(), tensor.widths());
+        let packed = || packed_form(name, tensor, &classes);
+        let coded = || coded_form(tensor, &classes, &self.shared);
+        let mut chosen = match encoding {
+            CodeEncoding::Packed => packed()?,
+            CodeEncoding::Coded => coded(),
+            CodeEncoding::Smaller => {
+                let (packed, coded) = (packed()?, coded());
+                if coded.bytes() < packed.bytes() { coded } else { packed }
+            }
+        };
+        self.header_within(name, 2 * name.len() + chosen.table.len())?;
+        if let Some(shared) = chosen.shared.take() {
+            self.shared = shared;
+        }
+        self.add(name, tensor.len(), chosen.encoding, &chosen.data, |table| {
+            put_quantized(table, tensor, &classes, chosen.encoding);
+            table.extend_from_slice(&chosen.table);
+        });
         Ok(self)
     }
 
@@ -87,12 +125,31 @@ impl ContainerWriter {
     /// [`WriteError`]: an empty or repeated name, too large a tensor, or another number of values than
     /// the shape has.
     pub fn float(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<&mut Self, WriteError> {
+        self.float_as(name, shape, values, FloatEncoding::Float32)
+    }
+
+    /// Adds a tensor as floats of a precision; values read back as [`FloatEncoding::round`] has them.
+    ///
+    /// # Errors
+    /// [`WriteError`], as for [`float`](Self::float), and [`WriteError::TooLarge`] for a finite value
+    /// that would become infinite.
+    pub fn float_as(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: &[f32],
+        encoding: FloatEncoding,
+    ) -> Result<&mut Self, WriteError> {
         self.check(name, shape, values.len())?;
-        self.add(name, values.len(), false, |table| put_float(table, shape));
-        self.payload.reserve(4 * values.len());
-        for value in values {
-            self.payload.extend_from_slice(&value.to_le_bytes());
+        let too_large = |value: &f32| value.is_finite() && !encoding.round(*value).is_finite();
+        if let Some(index) = values.iter().position(too_large) {
+            let (name, value) = (name.to_owned(), values[index]);
+            let encoding = Encoding::from(encoding).name();
+            return Err(WriteError::TooLarge { name, index, value, encoding });
         }
+        let mut data = Vec::new();
+        floats::put(&mut data, values, encoding);
+        self.add(name, values.len(), encoding.into(), &data, |table| put_float(table, shape, encoding));
         Ok(self)
     }
 
@@ -101,45 +158,94 @@ impl ContainerWriter {
     /// # Errors
     /// [`WriteError`]: an empty or repeated name, or a target that is not there or itself an alias.
     pub fn alias(&mut self, name: &str, target: &str) -> Result<&mut Self, WriteError> {
-        self.check(name, &[], 1)?;
-        let names = || (name.to_owned(), target.to_owned());
-        match self.tensors.get(target) {
-            None => {
-                let (name, target) = names();
-                Err(WriteError::UnknownTarget { name, target })
-            }
-            Some((_, true)) => {
-                let (name, target) = names();
-                Err(WriteError::AliasOfAlias { name, target })
-            }
-            Some(&(place, false)) => {
-                self.add(name, 0, true, |table| put_alias(table, place));
-                Ok(self)
-            }
+        self.check(name, &[0], 0)?;
+        let Some(&Written { place, elements, alias }) = self.tensors.get(target) else {
+            let (name, target) = (name.to_owned(), target.to_owned());
+            return Err(WriteError::UnknownTarget { name, target });
+        };
+        if alias {
+            let (name, target) = (name.to_owned(), target.to_owned());
+            return Err(WriteError::AliasOfAlias { name, target });
         }
+        let output = self.output_bytes.saturating_add(4 * elements as u64);
+        within(name, "bytes of all values", output, Limits::default().output_bytes)?;
+        self.add(name, 0, Encoding::Float32, &[], |table| put_alias(table, place));
+        self.output_bytes = output;
+        self.tensors.insert(name.to_owned(), Written { place: self.data.len() - 1, elements, alias: true });
+        Ok(self)
     }
 
     /// The file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = mark();
-        put_number(&mut bytes, self.keys.len() as u64);
-        bytes.extend_from_slice(&self.metadata);
-        put_number(&mut bytes, self.tensors.len() as u64);
-        bytes.extend_from_slice(&self.table);
-        bytes.extend_from_slice(&self.payload);
-        let checksum = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
+        let mut bytes = Vec::new();
+        // A vector takes whatever it is given.
+        let _ = self.write_to(&mut bytes);
         bytes
+    }
+
+    /// Writes the file's bytes to anything, and returns how many they are.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn write_to(&self, out: &mut (impl Write + ?Sized)) -> io::Result<u64> {
+        let head = self.head();
+        let mut whole = Hasher::new();
+        let mut written = 0;
+        let mut put = |bytes: &[u8]| {
+            whole.update(bytes);
+            written += bytes.len() as u64;
+            out.write_all(bytes)
+        };
+        put(&head)?;
+        put(&crc32fast::hash(&head).to_le_bytes())?;
+        for (section, data) in self.sections(head.len() as u64 + 4) {
+            put(&vec![0; section.fill as usize])?;
+            put(&self.payload[data])?;
+        }
+        out.write_all(&whole.finalize().to_le_bytes())?;
+        Ok(written + 4)
     }
 
     /// Writes the file, whole or not at all, and returns its length in bytes.
     ///
     /// # Errors
-    /// [`WriteError::File`], which names the path; see [`write_atomically`].
+    /// [`WriteError::File`], which names the path; see
+    /// [`write_atomically`](crate::atomic::write_atomically).
     pub fn write_file(&self, path: &Path) -> Result<u64, WriteError> {
-        let bytes = self.to_bytes();
-        write_atomically(path, &bytes)?;
-        Ok(bytes.len() as u64)
+        let mut written = 0;
+        write_atomically_with(path, |mut out| {
+            written = self.write_to(&mut out)?;
+            Ok(())
+        })?;
+        Ok(written)
+    }
+
+    /// Everything up to the check sum of header and table.
+    fn head(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        put_number(&mut body, self.keys.len() as u64);
+        body.extend_from_slice(&self.metadata);
+        put_number(&mut body, self.data.len() as u64);
+        body.extend_from_slice(&self.table);
+        for (_, data) in self.sections(0) {
+            body.extend_from_slice(&crc32fast::hash(&self.payload[data]).to_le_bytes());
+        }
+        let mut head = mark();
+        put_number(&mut head, body.len() as u64);
+        head.extend_from_slice(&body);
+        head
+    }
+
+    /// The sections of a file whose first begins at `start`, and where in `payload` their bytes are.
+    fn sections(&self, start: u64) -> impl Iterator<Item = (Section, Range<usize>)> {
+        // All data are in memory, so their end can be counted.
+        let (sections, _) = lay_out(start, &self.data).unwrap_or_default();
+        let mut end = 0;
+        sections.into_iter().map(move |section| {
+            let start = end;
+            end += (section.at.end - section.at.start) as usize;
+            (section, start..end)
+        })
     }
 
     /// Whether a tensor could be added.
@@ -153,9 +259,9 @@ impl ContainerWriter {
             return Err(WriteError::DuplicateName { name });
         }
         let limits = Limits::default();
-        within(name, "bytes of a name", name.len(), NAME_BYTES as u64)?;
-        within(name, "tensors", self.tensors.len() + 1, limits.tensors as u64)?;
-        within(name, "dimensions", shape.len(), RANK as u64)?;
+        within(name, "bytes of a name", name.len() as u64, NAME_BYTES as u64)?;
+        within(name, "tensors", self.tensors.len() as u64 + 1, limits.tensors as u64)?;
+        within(name, "dimensions", shape.len() as u64, RANK as u64)?;
         let source = match element_count(shape) {
             None => QuantizeError::ShapeOverflow { shape: shape.to_vec() },
             Some(expected) if expected != values => {
@@ -163,9 +269,9 @@ impl ContainerWriter {
             }
             Some(_) => {
                 let elements = self.elements.saturating_add(values as u64);
-                within_u64(name, "values of all tensors", elements, limits.elements)?;
-                let bytes = (values as u64).saturating_mul(4);
-                within_u64(name, "bytes of values", bytes, limits.output_bytes)?;
+                within(name, "values of all tensors", elements, limits.elements)?;
+                let bytes = self.output_bytes.saturating_add((values as u64).saturating_mul(4));
+                within(name, "bytes of all values", bytes, limits.output_bytes)?;
                 // Counted twice, as the reader does: once in the table, once written out.
                 return self.header_within(name, 2 * name.len());
             }
@@ -174,32 +280,70 @@ impl ContainerWriter {
         Err(WriteError::Shape { name, source })
     }
 
-    /// Whether header and table stay within what a reader accepts, with so many bytes of text more.
+    /// Whether header and table stay within what a reader accepts, with so many bytes more.
     fn header_within(&self, name: &str, added: usize) -> Result<(), WriteError> {
         /// More than the fixed fields of an entry, and of the header, can take.
-        const FIXED: usize = 256;
-        let bytes = self.metadata.len() + self.table.len() + self.name_bytes + added + FIXED;
-        let limit = Limits::default().header_bytes as u64;
-        within(name, "bytes of header and table", bytes, limit)
+        const FIXED: usize = 512;
+        // At most one section for each tensor.
+        let sums = 4 * self.data.len();
+        let bytes = self.metadata.len() + self.table.len() + sums + self.name_bytes + added + FIXED;
+        within(name, "bytes of header and table", bytes as u64, Limits::default().header_bytes as u64)
     }
 
-    /// Adds an entry to the table.
-    fn add(&mut self, name: &str, values: usize, alias: bool, put: impl FnOnce(&mut Vec<u8>)) {
-        put_name(&mut self.table, &self.last_name, name);
+    /// Adds an entry to the table, and its data.
+    fn add(
+        &mut self,
+        name: &str,
+        elements: usize,
+        encoding: Encoding,
+        data: &[u8],
+        put: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.names.put(&mut self.table, name);
         put(&mut self.table);
-        let place = self.tensors.len();
-        self.tensors.insert(name.to_owned(), (place, alias));
-        self.last_name = name.to_owned();
-        self.elements += values as u64;
+        let place = self.data.len();
+        self.data.push(Data { bytes: data.len() as u64, packed: encoding == Encoding::Packed });
+        self.payload.extend_from_slice(data);
+        self.tensors.insert(name.to_owned(), Written { place, elements, alias: false });
+        self.elements += elements as u64;
+        self.output_bytes += 4 * elements as u64;
         self.name_bytes += name.len();
     }
 }
 
-fn within(name: &str, what: &'static str, found: usize, limit: u64) -> Result<(), WriteError> {
-    within_u64(name, what, found as u64, limit)
+/// A quantized tensor in one encoding.
+struct Form {
+    encoding: Encoding,
+    /// What the encoding adds to the table.
+    table: Vec<u8>,
+    data: Vec<u8>,
+    /// The frequencies that later tensors share, if it changes them.
+    shared: Option<SharedTables>,
 }
 
-fn within_u64(name: &str, what: &'static str, found: u64, limit: u64) -> Result<(), WriteError> {
+impl Form {
+    fn bytes(&self) -> usize {
+        self.table.len() + self.data.len()
+    }
+}
+
+fn packed_form(name: &str, tensor: &QuantizedTensor, classes: &WidthClasses) -> Result<Form, WriteError> {
+    let packing = |source| WriteError::Packing { name: name.to_owned(), source };
+    let mut data = packed::pack(tensor.codes(), classes, tensor.widths()).map_err(packing)?;
+    data.extend(widths::pack(tensor.widths(), classes));
+    Ok(Form { encoding: Encoding::Packed, table: Vec::new(), data, shared: None })
+}
+
+fn coded_form(tensor: &QuantizedTensor, classes: &WidthClasses, shared: &SharedTables) -> Form {
+    let coded = coded::encode(tensor.codes(), classes, tensor.widths(), shared);
+    let mut table = Vec::new();
+    coded.directory.put(&mut table);
+    let mut tables = shared.clone();
+    coded.share(&mut tables);
+    Form { encoding: Encoding::Coded, table, data: coded.streams, shared: Some(tables) }
+}
+
+fn within(name: &str, what: &'static str, found: u64, limit: u64) -> Result<(), WriteError> {
     if found > limit {
         let name = name.to_owned();
         return Err(WriteError::OverLimit { name, what, found, limit });

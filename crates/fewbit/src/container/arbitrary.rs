@@ -1,0 +1,163 @@
+//! What a fuzzer calls: any bytes in, no panic out. Ordinary tests call the same functions.
+
+use super::cursor::{Cursor, put_number};
+use super::head::{CHECKSUM_BYTES, Head};
+use super::header::mark;
+use super::sums::section_sums;
+use super::{ContainerReader, Limits, StreamReader, probe_with_limits};
+use crate::encoding::classes::WidthClasses;
+use crate::encoding::rans::{Decoder, FrequencyTable};
+use crate::encoding::{Levels, packed};
+use crate::{BitWidth, GroupSize, Grouping, ValueRange};
+
+/// Small enough that each of many million files is read in no time.
+pub const LIMITS: Limits =
+    Limits { header_bytes: 1 << 14, tensors: 64, elements: 1 << 14, output_bytes: 1 << 16, metadata: 8 };
+
+/// Reads a header of which everything but the mark, the length and the check sum is `data`.
+pub fn read_header(data: &[u8]) {
+    let mut head = mark();
+    put_number(&mut head, data.len() as u64);
+    head.extend_from_slice(data);
+    head.extend_from_slice(&crc32fast::hash(&head).to_le_bytes());
+    if let Ok(read) = Head::read(&head, &LIMITS) {
+        assert!(read.size.bytes() == read.file_bytes(), "every byte is counted");
+    }
+}
+
+/// Reads a table without metadata: the number of its tensors, then `data`.
+pub fn read_table(data: &[u8]) {
+    let Some((&count, entries)) = data.split_first() else {
+        return;
+    };
+    read_header(&[&[0, count % 64], entries].concat());
+}
+
+/// Unpacks codes: the first byte says how long groups are, the second how many there are, then come
+/// their widths, and the codes.
+pub fn unpack(data: &[u8]) {
+    let [size, count, rest @ ..] = data else {
+        return;
+    };
+    let Some((widths, codes)) = rest.split_at_checked(usize::from(*count)) else {
+        return;
+    };
+    let Some(group) = GroupSize::new(usize::from(*size)) else {
+        return;
+    };
+    let widths: Vec<_> = widths.iter().filter_map(|width| BitWidth::new(width % 17)).collect();
+    let grouping = Grouping::new(group, widths.len() * usize::from(*size));
+    let classes = WidthClasses::of(grouping, &widths);
+    let mut unpacked = vec![0; grouping.len()];
+    if packed::unpack(codes, &classes, &widths, &mut unpacked).is_ok() {
+        let again = packed::pack(&unpacked, &classes, &widths);
+        assert!(again.as_deref() == Ok(codes), "packed codes have one form");
+        let levels = Levels::new(ValueRange::default(), &classes);
+        let mut values = vec![f32::NAN; grouping.len()];
+        let dequantized = packed::dequantize(codes, &classes, &widths, &levels, &mut values);
+        assert!(dequantized.is_ok() && values.iter().all(|value| *value == 0.0), "every value is written");
+    }
+}
+
+/// Decodes an entropy coded stream: two bytes say how many symbols, then come the table and the stream.
+pub fn decode_entropy(data: &[u8]) {
+    let Some((count, rest)) = data.split_first_chunk() else {
+        return;
+    };
+    let Ok((table, used)) = FrequencyTable::read(rest) else {
+        return;
+    };
+    let mut symbols = vec![0; usize::from(u16::from_le_bytes(*count))];
+    let _ = Decoder::new(&table).decode(&rest[used..], &mut symbols);
+}
+
+/// Reads a whole file in every way there is; as it is, and once more with its check sums made right.
+pub fn read_arbitrary(data: &[u8]) {
+    read_file(data);
+    let mut repaired = data.to_vec();
+    repair(&mut repaired);
+    read_file(&repaired);
+}
+
+/// A file that [`verify`](super::verify) finds sound gives all its values, in every way the same.
+fn read_file(data: &[u8]) {
+    let sound = probe_with_limits(data, &LIMITS).is_ok();
+    let opened = ContainerReader::open(data, &LIMITS);
+    let mut streamed = Vec::new();
+    let stream = StreamReader::new(data, &LIMITS).map_err(drop).and_then(|mut stream| {
+        let mut values = Vec::new();
+        while stream.next_values(&mut values).map_err(drop)?.is_some() {
+            streamed.extend(values.iter().map(|value| value.to_bits()));
+        }
+        Ok(())
+    });
+    assert_eq!(stream.is_ok(), sound, "a stream is sound where the file is");
+    let Ok(reader) = opened else {
+        assert!(!sound, "what is sound can be opened");
+        return;
+    };
+    assert_eq!(reader.size().bytes(), data.len() as u64, "every byte is counted");
+    let all = reader.all_values();
+    if sound {
+        let all: Vec<u32> = all.unwrap_or_default().iter().map(|value| value.to_bits()).collect();
+        assert_eq!(all, streamed, "a stream has the same values");
+    }
+    for entry in reader.tensors() {
+        let values = reader.values(entry.name());
+        let codes = reader.quantized(entry.name());
+        let _ = reader.view(entry.name()).map(|view| view.widths());
+        assert!(!sound || values.is_ok(), "what is sound has all its values");
+        if let (Ok(values), Ok(codes)) = (values, codes) {
+            let same = values.iter().zip(codes.dequantize()).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same && entry.width_histogram() == codes.width_histogram(), "{entry:?}");
+        }
+    }
+}
+
+/// Makes every check sum of a file right, as far as its structure allows.
+pub fn repair(data: &mut Vec<u8>) {
+    // A file may have fewer bytes than it says, or more.
+    let Some((sums, end)) = head_sums(data) else {
+        return;
+    };
+    let first = end - CHECKSUM_BYTES - 4 * sums.len();
+    for (place, sum) in sums.iter().enumerate() {
+        data[first + 4 * place..][..4].copy_from_slice(&sum.to_le_bytes());
+    }
+    let sum = crc32fast::hash(&data[..end - CHECKSUM_BYTES]);
+    data[end - CHECKSUM_BYTES..end].copy_from_slice(&sum.to_le_bytes());
+    let body = data.len().saturating_sub(CHECKSUM_BYTES).max(end);
+    let sum = crc32fast::hash(&data[..body]);
+    data.truncate(body);
+    data.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// Makes a file as long as its table says, where that is not long, and every check sum right.
+pub fn fit(data: &mut Vec<u8>) {
+    const LONG: u64 = 1 << 17;
+    let end = Head::read_unchecked(data, &LIMITS).map(|head| head.data_end());
+    if let Ok(end) = end
+        && end < LONG
+    {
+        data.resize(end as usize + CHECKSUM_BYTES, 0);
+    }
+    repair(data);
+}
+
+/// The sums of a file's sections as they are, none where it is too short, and where its head ends.
+fn head_sums(data: &[u8]) -> Option<(Vec<u32>, usize)> {
+    match Head::read_unchecked(data, &LIMITS) {
+        Ok(head) => {
+            let whole = data.len() as u64 >= head.data_end();
+            let sums = if whole { section_sums(&head, data) } else { head.sums.clone() };
+            Some((sums, head.bytes.len()))
+        }
+        Err(_) => {
+            // The structure is wrong already; then at least it is the structure that is refused.
+            let body = super::head::read_prefix(data, &LIMITS).ok()?;
+            let end = body.end.checked_add(CHECKSUM_BYTES)?;
+            Cursor::new(data).take(end as u64, "the head").ok()?;
+            Some((Vec::new(), end))
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! How many groups have each width: what the size of everything that depends on widths follows from.
+
+use crate::size::bits_to_tell;
+use crate::{BitWidth, Grouping};
+
+/// The groups of a tensor counted by width, and the width of the last, which may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WidthClasses {
+    grouping: Grouping,
+    minimum: BitWidth,
+    maximum: BitWidth,
+    groups: [usize; BitWidth::COUNT],
+    last: BitWidth,
+}
+
+impl WidthClasses {
+    /// The classes of these widths, one per group.
+    pub(crate) fn of(grouping: Grouping, widths: &[BitWidth]) -> Self {
+        let mut groups = [0; BitWidth::COUNT];
+        for width in widths {
+            groups[usize::from(width.get())] += 1;
+        }
+        let minimum = widths.iter().min().copied().unwrap_or_default();
+        let maximum = widths.iter().max().copied().unwrap_or_default();
+        // Of groups that are all as long it does not matter which is the last.
+        let last = widths.last().filter(|_| missing(grouping) > 0).copied().unwrap_or(maximum);
+        Self { grouping, minimum, maximum, groups, last }
+    }
+
+    /// The classes of these counts; `None` unless they count every group, both ends occur and so does
+    /// the last group's width, which is the largest unless that group is shorter. Without groups both
+    /// ends are 0.
+    pub(crate) fn counted(
+        grouping: Grouping,
+        minimum: BitWidth,
+        maximum: BitWidth,
+        groups: [usize; BitWidth::COUNT],
+        last: BitWidth,
+    ) -> Option<Self> {
+        let total = groups.iter().try_fold(0usize, |sum, count| sum.checked_add(*count))?;
+        let occurs = |width: BitWidth| groups[usize::from(width.get())] > 0;
+        let ends = if total == 0 {
+            maximum == BitWidth::ZERO
+        } else {
+            occurs(minimum) && occurs(maximum) && occurs(last) && (missing(grouping) > 0 || last == maximum)
+        };
+        (total == grouping.count() && ends).then_some(Self { grouping, minimum, maximum, groups, last })
+    }
+
+    pub(crate) const fn grouping(&self) -> Grouping {
+        self.grouping
+    }
+
+    /// The smallest width; 0 without groups.
+    pub(crate) const fn minimum(&self) -> BitWidth {
+        self.minimum
+    }
+
+    /// The largest width; 0 without groups.
+    pub(crate) const fn maximum(&self) -> BitWidth {
+        self.maximum
+    }
+
+    /// The width of the last group; 0 without groups.
+    pub(crate) const fn last(&self) -> BitWidth {
+        self.last
+    }
+
+    /// Number of groups of each width, 0 to 16.
+    pub(crate) const fn histogram(&self) -> [usize; BitWidth::COUNT] {
+        self.groups
+    }
+
+    /// Whether all groups have one width, so that no width need be stored.
+    pub(crate) fn is_uniform(&self) -> bool {
+        self.minimum == self.maximum
+    }
+
+    /// Every width from the smallest to the largest.
+    pub(crate) fn widths(&self) -> impl Iterator<Item = BitWidth> + use<> {
+        (self.minimum.get()..=self.maximum.get()).filter_map(BitWidth::new)
+    }
+
+    /// Codes in the groups of a width.
+    pub(crate) fn codes(&self, width: BitWidth) -> usize {
+        let full = self.groups[usize::from(width.get())] * self.grouping.size();
+        full - if width == self.last { self.missing() } else { 0 }
+    }
+
+    /// Bits of all codes together.
+    pub(crate) fn code_bits(&self) -> u64 {
+        self.widths().map(|width| self.codes(width) as u64 * u64::from(width.get())).sum()
+    }
+
+    /// Bits that tell a group's width, as how far it is above the smallest.
+    pub(crate) fn offset_bits(&self) -> u32 {
+        bits_to_tell(1 + self.maximum.get() - self.minimum.get())
+    }
+
+    /// Whether these widths are as many of each as was counted.
+    pub(crate) fn describe(&self, widths: &[BitWidth]) -> bool {
+        *self == Self::of(self.grouping, widths)
+    }
+
+    /// Weights that the last group has fewer than the others.
+    pub(crate) fn missing(&self) -> usize {
+        missing(self.grouping)
+    }
+}
+
+fn missing(grouping: Grouping) -> usize {
+    grouping.count() * grouping.size() - grouping.len()
+}

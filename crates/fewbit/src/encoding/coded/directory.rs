@@ -1,0 +1,240 @@
+//! What the table says of a coded tensor's streams: frequencies, and how long each stream is.
+
+use super::super::classes::WidthClasses;
+use super::super::rans::FrequencyTable;
+use super::{BLOCK, coded_widths, split};
+use crate::BitWidth;
+use crate::bitpack::{BitReader, check_padding, pack_equal};
+use crate::container::ReadError;
+use crate::container::cursor::{Cursor, number_bytes, put_number};
+use crate::encoding::CodingError;
+
+/// Symbols as they are.
+const STORED: u16 = 0;
+/// Symbols coded with frequencies of their own.
+const OWN: u16 = 1;
+/// Symbols coded with the frequencies that came last for their width.
+const SHARED: u16 = 2;
+/// Bits of one of these.
+const MODEL_BITS: u32 = 2;
+
+/// Where in a file the frequency table of each width is that came last; 0 before the first, as no table
+/// can be there.
+pub(crate) type TablePlaces = [usize; BitWidth::COUNT];
+
+/// The streams of a tensor, in order: those of the widths, then for each width its symbols and what
+/// lies below them.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// Bytes of each stream of widths; none where all widths are the same.
+    pub(super) width_blocks: Vec<u64>,
+    /// The widths that have codes, ascending.
+    pub(super) classes: Vec<Class>,
+}
+
+/// The codes of one width.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) width: BitWidth,
+    pub(super) codes: usize,
+    pub(super) model: Model,
+}
+
+/// How the symbols of one width are written.
+#[derive(Debug)]
+pub(super) enum Model {
+    /// Each in as many bits as it has.
+    Stored,
+    /// Entropy coded, in streams of so many bytes; a table of one symbol has none. Its own table is in
+    /// the directory, another's is not.
+    Frequencies { table: FrequencyTable, own: bool, blocks: Vec<u64> },
+}
+
+/// Bytes of the directory by what they are for, and bytes of the streams by what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CodedSize {
+    /// Frequency tables, and which widths have one of their own.
+    pub(crate) frequency_tables: u64,
+    /// Streams of widths and their lengths.
+    pub(crate) widths: u64,
+    /// Streams of codes and their lengths.
+    pub(crate) codes: u64,
+    /// All streams together, without the directory.
+    pub(crate) streams: u64,
+}
+
+impl Model {
+    /// Bytes of the directory that it takes, beside two bits.
+    pub(super) fn bytes(&self) -> usize {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes.len()
+    }
+
+    fn number(&self) -> u16 {
+        match self {
+            Self::Stored => STORED,
+            Self::Frequencies { own: true, .. } => OWN,
+            Self::Frequencies { own: false, .. } => SHARED,
+        }
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        if let Self::Frequencies { table, own, blocks } = self {
+            if *own {
+                table.put(bytes);
+            }
+            blocks.iter().for_each(|length| put_number(bytes, *length));
+        }
+    }
+}
+
+/// Reads the frequency table at the cursor, or the one of this width that came last.
+fn read_table(
+    cursor: &mut Cursor<'_>,
+    name: &str,
+    width: BitWidth,
+    own: bool,
+    places: &mut TablePlaces,
+) -> Result<FrequencyTable, ReadError> {
+    let failed = |source| {
+        let name = name.to_owned();
+        ReadError::BadCoding { name, what: "frequencies", source }
+    };
+    let place = &mut places[usize::from(width.get())];
+    if !own {
+        // The mark is at the front, so that no table is.
+        let bytes = cursor.whole().get(*place..).filter(|_| *place > 0);
+        let bytes = bytes.ok_or_else(|| failed(CodingError::Table("there is none to share")))?;
+        return Ok(FrequencyTable::read(bytes).map_err(failed)?.0);
+    }
+    *place = cursor.position();
+    let (table, used) = FrequencyTable::read(cursor.rest()).map_err(failed)?;
+    cursor.take(used as u64, "a frequency table")?;
+    let bits = split(width).0;
+    let largest = (u16::MAX >> (16 - u16::from(bits))) as u8;
+    if table.last() > largest {
+        let symbol = table.last();
+        return Err(failed(CodingError::SymbolTooLarge { symbol, bits, largest }));
+    }
+    Ok(table)
+}
+
+impl Class {
+    /// Bytes of the symbols' streams, and of the bits below them.
+    fn streams(&self) -> (u64, u64) {
+        let (bits, low) = split(self.width);
+        let packed = |bits: u8| (self.codes as u64).saturating_mul(bits.into()).div_ceil(8);
+        let symbols = match &self.model {
+            Model::Stored => packed(bits),
+            Model::Frequencies { blocks, .. } => total(blocks),
+        };
+        (symbols, packed(low))
+    }
+}
+
+impl Directory {
+    /// Appends it to a tensor's entry of the table.
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
+        self.width_blocks.iter().for_each(|length| put_number(bytes, *length));
+        let models = self.classes.iter().map(|class| class.model.number());
+        bytes.extend(pack_equal(models, MODEL_BITS));
+        self.classes.iter().for_each(|class| class.model.put(bytes));
+    }
+
+    /// The directory of a tensor whose groups have these widths. `places` tells where earlier tensors
+    /// have their frequency tables, and is brought up to date.
+    pub(crate) fn read(
+        cursor: &mut Cursor<'_>,
+        name: &str,
+        classes: &WidthClasses,
+        places: &mut TablePlaces,
+    ) -> Result<Self, ReadError> {
+        let streams = if classes.is_uniform() { 0 } else { classes.grouping().count().div_ceil(BLOCK) };
+        let width_blocks = read_lengths(cursor, streams)?;
+        let bits = coded_widths(classes).count() as u64 * u64::from(MODEL_BITS);
+        let models = cursor.take(bits.div_ceil(8), "the models of codes")?;
+        check_padding(models, bits).map_err(|source| {
+            let name = name.to_owned();
+            ReadError::BadPacking { name, what: "models", source }
+        })?;
+        let mut models = BitReader::new(models);
+        let mut read = Vec::new();
+        for width in coded_widths(classes) {
+            let codes = classes.codes(width);
+            let model = match models.take(MODEL_BITS) {
+                STORED => Model::Stored,
+                found @ (OWN | SHARED) => {
+                    let own = found == OWN;
+                    let table = read_table(cursor, name, width, own, places)?;
+                    let streams = if table.is_certain() { 0 } else { codes.div_ceil(BLOCK) };
+                    Model::Frequencies { table, own, blocks: read_lengths(cursor, streams)? }
+                }
+                found => {
+                    let name = name.to_owned();
+                    return Err(ReadError::UnknownModel { name, found: found as u8 });
+                }
+            };
+            read.push(Class { width, codes, model });
+        }
+        Ok(Self { width_blocks, classes: read })
+    }
+
+    /// Bytes of the streams of widths.
+    pub(crate) fn width_bytes(&self) -> u64 {
+        total(&self.width_blocks)
+    }
+
+    /// Where its bytes and those of its streams go.
+    pub(crate) fn size(&self) -> CodedSize {
+        let lengths = |blocks: &[u64]| blocks.iter().map(|length| number_bytes(*length)).sum::<u64>();
+        let widths = total(&self.width_blocks);
+        let mut size = CodedSize {
+            frequency_tables: (self.classes.len() as u64 * u64::from(MODEL_BITS)).div_ceil(8),
+            widths: widths.saturating_add(lengths(&self.width_blocks)),
+            codes: 0,
+            streams: widths,
+        };
+        for class in &self.classes {
+            let (symbols, low) = class.streams();
+            let in_streams = symbols.saturating_add(low);
+            let of_lengths = match &class.model {
+                Model::Stored => 0,
+                Model::Frequencies { blocks, .. } => lengths(blocks),
+            };
+            size.frequency_tables += class.model.bytes() as u64 - of_lengths;
+            size.codes = size.codes.saturating_add(in_streams).saturating_add(of_lengths);
+            size.streams = size.streams.saturating_add(in_streams);
+        }
+        size
+    }
+
+    /// The streams of each class, cut from `data`, with where they begin: symbols, then what is below.
+    pub(super) fn cut<'d>(&self, data: &'d [u8]) -> Vec<[(usize, &'d [u8]); 2]> {
+        let mut at = self.width_bytes().min(data.len() as u64) as usize;
+        let mut take = |length: u64| {
+            let start = at;
+            // Too short only where a caller's data is; the decoders say so.
+            at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(data.len());
+            (start, &data[start..at])
+        };
+        let streams = self.classes.iter().map(|class| {
+            let (symbols, low) = class.streams();
+            [take(symbols), take(low)]
+        });
+        streams.collect()
+    }
+}
+
+fn total(lengths: &[u64]) -> u64 {
+    lengths.iter().fold(0, |sum, length| sum.saturating_add(*length))
+}
+
+fn read_lengths(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, ReadError> {
+    // Collected one by one: each takes a byte at least, so the file's length bounds them.
+    let mut lengths = Vec::new();
+    for _ in 0..count {
+        lengths.push(cursor.number("the length of a stream")?);
+    }
+    Ok(lengths)
+}

@@ -1,0 +1,94 @@
+//! How a tensor's codes, widths and floats become bytes, and back.
+//!
+//! [`packed`] keeps every code at its width, to be read where it lies; [`coded`] is the entropy coded
+//! form, over [`rans`]. Both share [`classes`], what a file's table says of the widths.
+
+mod chunks;
+pub(crate) mod classes;
+pub(crate) mod coded;
+pub(crate) mod floats;
+mod levels;
+pub(crate) mod packed;
+pub(crate) mod rans;
+#[cfg(test)]
+mod tests;
+pub(crate) mod widths;
+
+pub(crate) use levels::Levels;
+
+/// How the values of a tensor are written in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// 32-bit floats, bit for bit.
+    Float32,
+    /// Codes of their groups' widths, side by side: can be read where they lie.
+    Packed,
+    /// Codes of each width as an entropy coded stream.
+    Coded,
+    /// 16-bit floats of IEEE 754, five bits of exponent.
+    Float16,
+    /// The upper half of 32-bit floats, rounded.
+    BFloat16,
+}
+
+impl Encoding {
+    /// Its name in reports: `float32`, `packed`, `coded`, `float16` or `bfloat16`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Packed => "packed",
+            Self::Coded => "coded",
+            Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
+        }
+    }
+}
+
+/// How codes are to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CodeEncoding {
+    /// Whichever of the two takes fewer bytes.
+    #[default]
+    Smaller,
+    /// As [`Encoding::Packed`].
+    Packed,
+    /// As [`Encoding::Coded`].
+    Coded,
+}
+
+/// Why coded bytes do not decode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodingError {
+    /// A frequency table is cut, or not in its one form, or does not add up.
+    #[error("a frequency table is not in order: {0}")]
+    Table(&'static str),
+    /// A frequency table has symbols that codes of the width cannot have.
+    #[error("the frequency table has symbol {symbol}, codes of {bits} bits have none above {largest}")]
+    SymbolTooLarge {
+        /// The table's largest symbol.
+        symbol: u8,
+        /// Width of the codes.
+        bits: u8,
+        /// The largest symbol of that width.
+        largest: u8,
+    },
+    /// A stream has fewer bytes than its symbols take.
+    #[error("the stream ends before its symbols do")]
+    StreamCut,
+    /// A stream has more bytes than its symbols take, or other bytes than an encoder writes.
+    #[error("the stream does not end as an encoder leaves it")]
+    StreamEnd,
+    /// The bits that fill up a last byte are not all zero.
+    #[error("the bits that fill up the last byte are not zero")]
+    Padding,
+    /// The widths are not as many of each as the table says.
+    #[error("the widths are not as many of each as the table says")]
+    WidthCounts,
+    /// There is no memory for what is decoded.
+    #[error("no memory for {codes} codes")]
+    OutOfMemory {
+        /// Codes that were to be decoded.
+        codes: usize,
+    },
+}

@@ -1,0 +1,298 @@
+//! The encodings of a tensor: which is chosen, what each costs, and that all give the same values.
+
+use fewbit::container::TensorBytes;
+use fewbit::{
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, Grouping,
+    Limits, QuantizedTensor, ReadError, StreamReader, WriteError, verify,
+};
+use fewbit_testing::Numbers;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Weights of a normal distribution in groups of some widths.
+fn trained(len: usize, size: usize, bits: &[u8], seed: u64) -> QuantizedTensor {
+    let mut numbers = Numbers::seeded(seed);
+    let weights = numbers.weights(len);
+    let size = GroupSize::new(size).unwrap();
+    let groups = Grouping::new(size, len).count();
+    let widths = (0..groups).map(|_| BitWidth::new(bits[numbers.below(bits.len())]).unwrap()).collect();
+    QuantizedTensor::quantize(&weights, &[len], size, widths).unwrap()
+}
+
+fn one_tensor(tensor: &QuantizedTensor, encoding: CodeEncoding) -> Vec<u8> {
+    let mut writer = ContainerWriter::new();
+    writer.quantized_as("t", tensor, encoding).unwrap();
+    writer.to_bytes()
+}
+
+fn bytes_of(tensor: &QuantizedTensor, encoding: CodeEncoding) -> TensorBytes {
+    ContainerReader::new(&one_tensor(tensor, encoding)).unwrap().tensors()[0].bytes()
+}
+
+/// The order-0 entropy of a tensor's codes given their widths, and that of its widths, in bytes; and
+/// how many levels occur.
+fn entropy(tensor: &QuantizedTensor) -> (f64, f64, usize) {
+    let of = |counts: &[usize]| {
+        let total: usize = counts.iter().sum();
+        let bits = counts
+            .iter()
+            .filter(|count| **count > 0)
+            .map(|&count| count as f64 * (total as f64 / count as f64).log2());
+        bits.sum::<f64>() / 8.0
+    };
+    let mut codes = vec![vec![0usize; 1 << 16]; BitWidth::COUNT];
+    for (group, width) in tensor.grouping().ranges().zip(tensor.widths()) {
+        tensor.codes()[group].iter().for_each(|&code| {
+            codes[usize::from(width.get())][usize::from(code)] += 1;
+        });
+    }
+    let levels = codes.iter().flatten().filter(|count| **count > 0).count();
+    (codes.iter().map(|counts| of(counts)).sum(), of(&tensor.width_histogram()), levels)
+}
+
+#[test]
+fn coded_tensors_are_hardly_larger_than_their_entropy() {
+    let bits: [&[u8]; 7] = [&[2], &[3], &[5], &[8], &[2, 3, 4, 5], &[0, 1, 2, 3, 4, 5, 6, 7, 8], &[10]];
+    for (seed, bits) in bits.into_iter().enumerate() {
+        for len in [10_000, 300_000] {
+            let tensor = trained(len, 8, bits, seed as u64);
+            let found = bytes_of(&tensor, CodeEncoding::Coded);
+            let (codes, widths, levels) = entropy(&tensor);
+            // Four bytes of state in each stream.
+            let streams = (len.div_ceil(1 << 18) * bits.len()) as f64;
+            // Of ten bits, eight are coded: the other two cost what they are, where levels are few each.
+            let allowed = 1.003 * codes + 48.0 + levels as f64 + 4.0 * streams;
+            let taken = (found.codes + found.frequency_tables) as f64;
+            if bits != [10] {
+                assert!(taken <= allowed, "{bits:?} × {len}: {taken} bytes, {allowed:.0} allowed");
+            }
+            let allowed = 1.01 * widths + 32.0;
+            assert!(found.widths as f64 <= allowed, "{bits:?} × {len}: {} > {allowed:.0}", found.widths);
+        }
+    }
+}
+
+#[test]
+fn the_smaller_encoding_is_chosen() {
+    let coded = trained(20_000, 8, &[2, 3, 4], 1);
+    let small = trained(10, 8, &[2, 3, 4], 2);
+    let mut numbers = Numbers::seeded(3);
+    let codes = (0..20_000).map(|_| numbers.below(16) as u16).collect();
+    let widths = vec![BitWidth::new(4).unwrap()];
+    let range = fewbit::ValueRange::new(0.0, 1.0).unwrap();
+    let noise =
+        QuantizedTensor::from_parts(vec![20_000], GroupSize::WholeTensor, range, widths, codes).unwrap();
+    for (tensor, expected) in
+        [(&coded, Encoding::Coded), (&small, Encoding::Packed), (&noise, Encoding::Packed)]
+    {
+        let file = one_tensor(tensor, CodeEncoding::Smaller);
+        let reader = ContainerReader::new(&file).unwrap();
+        assert_eq!(reader.tensors()[0].encoding(), expected);
+        for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+            let other = one_tensor(tensor, encoding);
+            assert!(file.len() <= other.len() + 64, "{encoding:?}");
+            let other = ContainerReader::new(&other).unwrap();
+            assert_eq!(&other.quantized("t").unwrap(), tensor);
+            assert_eq!(other.values("t").unwrap(), tensor.dequantize());
+        }
+    }
+}
+
+#[test]
+fn tensors_of_many_streams_come_back_on_all_cores() {
+    // More than 2^18 codes of one width, and more than 2^18 groups.
+    for (len, size, bits) in
+        [(600_001, 1, &[3u8, 4][..]), (300_000, 600_000, &[12]), (70_000, 64, &[0, 9, 16])]
+    {
+        let tensor = trained(len, size, bits, 5);
+        for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+            let file = one_tensor(&tensor, encoding);
+            assert_eq!(verify(&file), Ok(()));
+            let reader = ContainerReader::new(&file).unwrap();
+            assert!(reader.quantized("t").unwrap() == tensor);
+            assert!(reader.values("t").unwrap() == tensor.dequantize());
+            assert_eq!(reader.view("t").unwrap().widths().unwrap(), tensor.widths());
+        }
+    }
+}
+
+/// ResNet-20 for CIFAR-10 with its batch norms folded to a scale and a shift of 16 bits per channel.
+#[test]
+fn what_is_neither_codes_nor_widths_of_a_resnet_20_takes_less_than_4_kib() {
+    let mut writer = ContainerWriter::new();
+    writer.metadata("model", &"m".repeat(120)).unwrap().metadata("recipe", "resnet20").unwrap();
+    let quantized = |writer: &mut ContainerWriter, name: &str, shape: &[usize]| {
+        let tensor = trained(shape.iter().product(), 8, &[2, 3, 4, 5], name.len() as u64);
+        let (range, widths, codes) = (tensor.range(), tensor.widths().to_vec(), tensor.codes().to_vec());
+        let size = tensor.group_size();
+        let tensor = QuantizedTensor::from_parts(shape.to_vec(), size, range, widths, codes).unwrap();
+        writer.quantized(name, &tensor).unwrap();
+    };
+    let norm = |writer: &mut ContainerWriter, name: &str, channels: usize| {
+        for part in ["scale", "shift"] {
+            let values = vec![0.5; channels];
+            writer.float_as(&format!("{name}.{part}"), &[channels], &values, FloatEncoding::Float16).unwrap();
+        }
+    };
+    norm(&mut writer, "bn1", 16);
+    quantized(&mut writer, "conv1.weight", &[16, 3, 3, 3]);
+    writer.float_as("fc.bias", &[10], &[0.0; 10], FloatEncoding::Float16).unwrap();
+    quantized(&mut writer, "fc.weight", &[10, 64]);
+    let mut before = 16;
+    for (layer, channels) in [(1, 16), (2, 32), (3, 64)] {
+        for block in 0..3 {
+            let path = format!("layer{layer}.{block}");
+            let inputs = [before, channels];
+            (1..=2).for_each(|part| norm(&mut writer, &format!("{path}.bn{part}"), channels));
+            for (part, inputs) in (1..=2).zip(inputs) {
+                quantized(&mut writer, &format!("{path}.conv{part}.weight"), &[channels, inputs, 3, 3]);
+            }
+            before = channels;
+        }
+    }
+    let bytes = writer.to_bytes();
+    let size = ContainerReader::new(&bytes).unwrap().size();
+    let rest = size.bytes() - size.codes() - size.widths();
+    // 2,772 of them are the floats themselves.
+    assert!(rest < 4 << 10, "{rest} bytes: {:?}", size.parts());
+}
+
+#[test]
+fn a_short_tensor_shares_the_frequencies_of_the_one_before() {
+    let mut writer = ContainerWriter::new();
+    let tensors = [(20_000, 1u64), (300, 2), (300, 3)].map(|(len, seed)| trained(len, 300, &[6], seed));
+    // 6 bits of a normal distribution have 64 levels, far more than 300 codes are worth a table.
+    for (index, tensor) in tensors.iter().enumerate() {
+        writer.quantized_as(&index.to_string(), tensor, CodeEncoding::Coded).unwrap();
+    }
+    // A packed one between does not matter, and brings nothing.
+    writer.quantized_as("packed", &tensors[1], CodeEncoding::Packed).unwrap();
+    writer.quantized_as("last", &tensors[1], CodeEncoding::Coded).unwrap();
+    let file = writer.to_bytes();
+    let reader = ContainerReader::open(&file, &Limits::default()).unwrap();
+    let tables = |name: &str| reader.tensor(name).unwrap().bytes().frequency_tables;
+    assert!(tables("0") > 50);
+    for (name, tensor) in [("2", &tensors[2]), ("last", &tensors[1]), ("1", &tensors[1]), ("0", &tensors[0])]
+    {
+        // Each by itself, in any order.
+        assert_eq!(&reader.quantized(name).unwrap(), tensor);
+        if name != "0" {
+            assert_eq!(tables(name), 1, "what tells that it shares");
+        }
+    }
+}
+
+#[test]
+fn short_floats_read_back_as_their_nearest() {
+    let values = [0.1, -3.25, 1e-7, 6e4, f32::INFINITY, 0.0, -0.0];
+    for encoding in [FloatEncoding::Float16, FloatEncoding::BFloat16] {
+        let mut writer = ContainerWriter::new();
+        writer.float_as("f", &[7], &values, encoding).unwrap();
+        let file = writer.to_bytes();
+        let reader = ContainerReader::new(&file).unwrap();
+        let read = reader.values("f").unwrap();
+        assert_eq!(read, values.map(|value| encoding.round(value)));
+        assert_eq!(reader.tensor("f").unwrap().mean_bits(), 16.0);
+        assert_eq!(reader.tensor("f").unwrap().bytes().unquantized, 14);
+        assert!(matches!(reader.quantized("f"), Err(ReadError::NotQuantized { .. })));
+        assert!(matches!(reader.view("f").unwrap().widths(), Err(ReadError::NotQuantized { .. })));
+        // 65,520 is half way from the largest 16-bit float to what would be the next.
+        let large = writer.float_as("g", &[2], &[1.0, f32::MAX], encoding).map(|_| ());
+        assert!(matches!(large, Err(WriteError::TooLarge { index: 1, .. })));
+    }
+    assert_eq!(FloatEncoding::Float16.round(65519.0), 65504.0);
+    assert_eq!(FloatEncoding::Float16.round(65520.0), f32::INFINITY);
+    // Ties go to the even one: 1 + 2^-11 lies between 1 and 1 + 2^-10.
+    assert_eq!(FloatEncoding::Float16.round(1.0 + 0.5f32.powi(11)), 1.0);
+    assert_eq!(FloatEncoding::BFloat16.round(1.0 + 3.0 * 0.5f32.powi(8)), 1.0 + 0.5f32.powi(6));
+}
+
+#[test]
+fn a_buffer_of_another_length_is_a_typed_error() {
+    let tensor = trained(100, 8, &[3], 1);
+    let file = one_tensor(&tensor, CodeEncoding::Packed);
+    let reader = ContainerReader::new(&file).unwrap();
+    for found in [0, 99, 101] {
+        let mut room = vec![0.0; found];
+        let whole = ReadError::OutputLength { what: "the whole file".to_owned(), needed: 100, found };
+        assert_eq!(reader.all_values_into(&mut room), Err(whole));
+        let one = ReadError::OutputLength { what: "t".to_owned(), needed: 100, found };
+        assert_eq!(reader.dequantize_into("t", &mut room), Err(one.clone()));
+        assert_eq!(reader.view("t").unwrap().dequantize_into(&mut room), Err(one));
+    }
+    let mut room = vec![f32::NAN; 100];
+    reader.dequantize_into("t", &mut room).unwrap();
+    assert_eq!(room, tensor.dequantize());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn every_way_of_reading_gives_the_same(
+        tensors in vec((vec(0u8..=16, 1..5), 1usize..20, 0usize..900, 0usize..6), 0..12), seed: u64,
+    ) {
+        let mut numbers = Numbers::seeded(seed);
+        let mut writer = ContainerWriter::new();
+        let mut expected = Vec::new();
+        for (index, (bits, size, len, form)) in tensors.into_iter().enumerate() {
+            let name = format!("tensor.{index}");
+            match form {
+                0..3 => {
+                    let tensor = trained(len, size, &bits, seed ^ index as u64);
+                    let encodings = [CodeEncoding::Packed, CodeEncoding::Coded, CodeEncoding::Smaller];
+                    writer.quantized_as(&name, &tensor, encodings[form]).unwrap();
+                    expected.push((name, Some(tensor.clone()), tensor.dequantize()));
+                }
+                _ => {
+                    let encodings =
+                        [FloatEncoding::Float32, FloatEncoding::Float16, FloatEncoding::BFloat16];
+                    let (values, encoding) = (numbers.weights(len), encodings[form - 3]);
+                    writer.float_as(&name, &[len], &values, encoding).unwrap();
+                    expected.push((name, None, values.into_iter().map(|v| encoding.round(v)).collect()));
+                }
+            }
+        }
+        let last = expected.last().cloned();
+        if let Some((target, _, _)) = &last {
+            writer.alias("tied", target).unwrap();
+        }
+        let file = writer.to_bytes();
+        prop_assert_eq!(verify(&file), Ok(()));
+
+        let reader = ContainerReader::new(&file).unwrap();
+        prop_assert_eq!(reader.size().bytes(), file.len() as u64);
+        let parts: u64 = reader.size().parts().iter().map(|part| part.1).sum();
+        prop_assert_eq!(parts, file.len() as u64);
+        let lazy = ContainerReader::open(&file, &Limits::default()).unwrap();
+        let all = reader.all_values().unwrap();
+        let ranges = reader.value_ranges();
+        for (index, (name, codes, values)) in expected.iter().enumerate() {
+            prop_assert_eq!(&reader.values(name).unwrap(), values);
+            prop_assert_eq!(&lazy.values(name).unwrap(), values);
+            prop_assert_eq!(&all[ranges[index].clone()], values);
+            if let Some(codes) = codes {
+                prop_assert_eq!(&reader.quantized(name).unwrap(), codes);
+                let entry = reader.tensor(name).unwrap();
+                prop_assert_eq!(entry.mean_bits(), codes.mean_bits());
+                prop_assert_eq!(entry.width_histogram(), codes.width_histogram());
+            }
+        }
+        if let Some((_, _, values)) = &last {
+            prop_assert_eq!(&all[ranges[expected.len()].clone()], values);
+            prop_assert_eq!(&reader.values("tied").unwrap(), values);
+        }
+
+        let mut stream = StreamReader::new(file.as_slice(), &Limits::default()).unwrap();
+        let mut values = Vec::new();
+        for (index, (_, _, expected)) in expected.iter().enumerate() {
+            prop_assert_eq!(stream.next_values(&mut values).unwrap(), Some(index));
+            prop_assert_eq!(&values, expected);
+        }
+        prop_assert_eq!(stream.next_values(&mut values).unwrap(), None);
+        prop_assert_eq!(stream.next_values(&mut values).unwrap(), None);
+
+        let mut written = Vec::new();
+        prop_assert_eq!(writer.write_to(&mut written).unwrap(), file.len() as u64);
+        prop_assert_eq!(written, file);
+    }
+}

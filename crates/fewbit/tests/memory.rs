@@ -1,0 +1,101 @@
+//! How much memory a stranger's file can make its reader take; alone in its binary, as it counts every
+//! allocation.
+
+use std::sync::Mutex;
+
+use fewbit::arbitrary::{LIMITS, fit};
+use fewbit::container::probe_with_limits;
+use fewbit::{ContainerReader, ContainerWriter, Limits, StreamReader};
+use fewbit_testing::Numbers;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Two tests at once would count each other's.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
+
+/// Most bytes that `work` had at once, beyond what there was before.
+fn peak(work: impl FnOnce()) -> usize {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    work();
+    MEMORY.peak_usage() - before
+}
+
+/// What any file costs: a table of 4,096 slots for each of 16 widths, names in errors, and the like.
+const ANY: usize = 512 << 10;
+
+#[test]
+fn forged_files_take_no_more_than_the_limits_allow() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let mut numbers = Numbers::seeded(3);
+    // One tensor's values as floats, its codes and its widths, and everything in the head.
+    let allowed = 2 * LIMITS.output_bytes as usize + 64 * LIMITS.header_bytes + ANY;
+    for _ in 0..20_000 {
+        let mut bytes = GOLDEN.to_vec();
+        for _ in 0..=numbers.below(4) {
+            let at = 10 + numbers.below(bytes.len() - 10);
+            bytes[at] = numbers.bits() as u8;
+        }
+        fit(&mut bytes);
+        let taken = peak(|| {
+            let _ = probe_with_limits(&bytes, &LIMITS);
+            if let Ok(reader) = ContainerReader::open(&bytes, &LIMITS) {
+                reader.tensors().iter().for_each(|entry| drop(reader.values(entry.name())));
+            }
+            if let Ok(mut stream) = StreamReader::new(bytes.as_slice(), &LIMITS) {
+                let mut values = Vec::new();
+                while let Ok(Some(_)) = stream.next_values(&mut values) {}
+            }
+        });
+        assert!(taken < allowed, "{taken} bytes for a file of {}", bytes.len());
+    }
+}
+
+/// A tensor of 2^28 weights in a file of a few bytes, in every encoding whose data are then missing.
+#[test]
+fn what_is_not_there_takes_no_memory() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let shape: &[u8] = &[1, 0x80, 0x80, 0x80, 0x80, 1];
+    let quantized: &[u8] = &[8, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 3, 3];
+    let coded: &[u8] = &[0];
+    for (encoding, more) in
+        [(0, vec![]), (1, quantized.to_vec()), (2, [quantized, coded].concat()), (3, vec![]), (4, vec![])]
+    {
+        let head = [&[0, 1, 0, 2, b'a', encoding], shape, &more, &[0; 4]].concat();
+        let mut bytes = [&GOLDEN[..10], &[head.len() as u8], &head].concat();
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes.extend([0; 100]);
+        let limits = Limits::default();
+        let taken = peak(|| {
+            assert!(ContainerReader::open(&bytes, &limits).is_err());
+            let mut stream = StreamReader::new(bytes.as_slice(), &limits).unwrap();
+            assert!(stream.next_values(&mut Vec::new()).is_err());
+        });
+        assert!(taken < 64 << 10, "{taken} bytes for encoding {encoding}");
+    }
+}
+
+#[test]
+fn a_stream_holds_one_tensor_at_a_time() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let mut numbers = Numbers::seeded(9);
+    let mut writer = ContainerWriter::new();
+    const TENSORS: usize = 20;
+    const LEN: usize = 50_000;
+    for index in 0..TENSORS {
+        writer.float(&format!("tensor.{index}"), &[LEN], &numbers.weights(LEN)).unwrap();
+    }
+    let bytes = writer.to_bytes();
+    drop(writer);
+    let taken = peak(|| {
+        let mut stream = StreamReader::new(bytes.as_slice(), &Limits::default()).unwrap();
+        let mut values = Vec::new();
+        while stream.next_values(&mut values).unwrap().is_some() {}
+    });
+    // Its data, twice as a vector that grows, and its values.
+    assert!(taken < 4 * 4 * LEN, "{taken} bytes, one tensor has {}", 4 * LEN);
+}

@@ -1,0 +1,204 @@
+//! A million forged files, and the corpus of the fuzz targets.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use fewbit::arbitrary::{self, LIMITS, fit, repair};
+use fewbit::container::probe_with_limits;
+use fewbit::{BitWidth, CodeEncoding, ContainerWriter, FloatEncoding, GroupSize, QuantizedTensor, ReadError};
+use fewbit_testing::Numbers;
+
+const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
+const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
+
+/// Files that between them have every field of the format.
+fn samples() -> Vec<Vec<u8>> {
+    let mut numbers = Numbers::seeded(17);
+    let mut writer = ContainerWriter::new();
+    writer.metadata("model", "sample").unwrap();
+    let encodings = [CodeEncoding::Coded, CodeEncoding::Packed, CodeEncoding::Coded];
+    for (index, (size, encoding)) in [1usize, 8, 33].into_iter().zip(encodings).enumerate() {
+        let weights = numbers.weights(100);
+        let widths =
+            (0..100usize.div_ceil(size)).map(|_| BitWidth::new(numbers.below(9) as u8).unwrap()).collect();
+        let size = GroupSize::new(size).unwrap();
+        let tensor = QuantizedTensor::quantize(&weights, &[10, 10], size, widths).unwrap();
+        writer.quantized_as(&format!("layer{index}.weight"), &tensor, encoding).unwrap();
+        let name = format!("layer{index}.bias");
+        writer.float_as(&name, &[10], &weights[..10], FloatEncoding::Float16).unwrap();
+    }
+    writer.alias("tied", "layer0.weight").unwrap();
+    vec![GOLDEN.to_vec(), writer.to_bytes(), ContainerWriter::new().to_bytes()]
+}
+
+/// A number of 2^64 - 1, as a file has it.
+const HUGE: [u8; 10] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+
+/// Changes one place of some bytes.
+fn change(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
+    let at = numbers.below(bytes.len() + 1);
+    let end = (at + 1 + numbers.below(8)).min(bytes.len());
+    let interesting = [0, 1, 2, 3, 5, 16, 17, 0x7f, 0x80, 0xff];
+    match (numbers.below(8), bytes.get(at).copied()) {
+        (0, Some(byte)) => bytes[at] = byte.wrapping_add(1),
+        (1, Some(byte)) => bytes[at] = byte.wrapping_sub(1),
+        (2, Some(byte)) => bytes[at] = byte ^ (1 << numbers.below(8)),
+        (3, Some(_)) => bytes[at] = interesting[numbers.below(interesting.len())],
+        (4, Some(_)) if numbers.below(4) == 0 => bytes.truncate(at),
+        (5, Some(_)) => drop(bytes.drain(at..end)),
+        (6, Some(_)) => {
+            let copied = bytes[at..end].to_vec();
+            let to = numbers.below(bytes.len());
+            bytes.splice(to..to, copied);
+        }
+        (7, Some(_)) => drop(bytes.splice(at..at, HUGE[..numbers.below(11)].iter().copied())),
+        _ => bytes.push(numbers.bits() as u8),
+    }
+}
+
+/// A file that differs from a sample in a few places of its head or its data, has the length that its
+/// head then says, and right check sums; some have not.
+fn mutate(sample: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    const MARK: usize = 10;
+    // Neither header is longer than two bytes can tell.
+    let (length, number) = match sample[MARK] {
+        low if low < 0x80 => (usize::from(low), 1),
+        low => (usize::from(low & 0x7f) | usize::from(sample[MARK + 1]) << 7, 2),
+    };
+    let mut body = sample[MARK + number..][..length].to_vec();
+    let mut data = sample[MARK + number + length + 4..].to_vec();
+    for _ in 0..=numbers.below(3) {
+        let part = if numbers.below(4) == 0 { &mut data } else { &mut body };
+        change(part, numbers);
+    }
+    let mut bytes = sample[..MARK].to_vec();
+    bytes.extend([body.len() as u8 | 0x80, (body.len() >> 7) as u8]);
+    if body.len() < 0x80 {
+        bytes.pop();
+        bytes[MARK] &= 0x7f;
+    }
+    bytes.extend(body);
+    bytes.extend([0; 4]);
+    bytes.extend(data);
+    match numbers.below(16) {
+        0 => {}
+        1..4 => repair(&mut bytes),
+        _ => fit(&mut bytes),
+    }
+    bytes
+}
+
+#[test]
+fn a_million_forged_files_are_read_or_refused_in_no_time() {
+    const THREADS: u64 = 2;
+    const ROUNDS: usize = 1_000_000 / THREADS as usize;
+    let samples = samples();
+    let run = |seed| {
+        let mut numbers = Numbers::seeded(seed);
+        let (mut read, mut sums, mut slowest) = (0, 0, Duration::ZERO);
+        for round in 0..ROUNDS {
+            let bytes = mutate(&samples[round % samples.len()], &mut numbers);
+            let start = Instant::now();
+            match probe_with_limits(&bytes, &LIMITS) {
+                Ok(()) => read += 1,
+                Err(ReadError::ChecksumMismatch { .. }) => sums += 1,
+                Err(_) => {}
+            }
+            slowest = slowest.max(start.elapsed());
+        }
+        (read, sums, slowest)
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|seed| scope.spawn(move || run(seed))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (read, sums, slowest) in results {
+        // Changed codes and floats are still a file; were none read, the mutations would be too coarse.
+        assert!((ROUNDS / 100..ROUNDS * 9 / 10).contains(&read), "{read} of {ROUNDS} were read");
+        // Nearly all were judged by their structure, not by a sum.
+        assert!(sums < ROUNDS / 5, "{sums} of {ROUNDS} had a wrong check sum");
+        // Microseconds, in truth; the bound leaves room for a machine that is busy with other things.
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    }
+}
+
+#[test]
+fn forged_files_are_the_same_in_every_way_of_reading() {
+    let mut numbers = Numbers::seeded(4);
+    let samples = samples();
+    for round in 0..40_000 {
+        arbitrary::read_arbitrary(&mutate(&samples[round % samples.len()], &mut numbers));
+    }
+    for sample in samples.iter().map(Vec::as_slice).chain([LONG]) {
+        arbitrary::read_arbitrary(sample);
+    }
+}
+
+#[test]
+fn random_heads_tables_codes_and_streams_are_read_or_refused() {
+    let mut numbers = Numbers::seeded(5);
+    for _ in 0..50_000 {
+        let mut bytes: Vec<u8> = (0..numbers.below(60)).map(|_| numbers.bits() as u8).collect();
+        // Small numbers get further.
+        bytes.iter_mut().for_each(|byte| *byte >>= numbers.below(9).min(7));
+        arbitrary::read_header(&bytes);
+        arbitrary::read_table(&bytes);
+        arbitrary::unpack(&bytes);
+        arbitrary::decode_entropy(&bytes);
+    }
+}
+
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
+    ("header", arbitrary::read_header),
+    ("table", arbitrary::read_table),
+    ("unpack", arbitrary::unpack),
+    ("entropy", arbitrary::decode_entropy),
+    ("file", arbitrary::read_arbitrary),
+];
+
+fn corpus(target: &str) -> String {
+    format!("{}/../../fixtures/fuzz/{target}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_file_of_the_fuzz_corpus_is_read_or_refused() {
+    for (target, read) in TARGETS {
+        let files = fs::read_dir(corpus(target)).unwrap();
+        let mut count = 0;
+        for file in files {
+            read(&fs::read(file.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{target} has no corpus");
+    }
+}
+
+/// `cargo test -p fewbit --test mutations -- --ignored` writes the seeds that a fuzzer begins with.
+#[test]
+#[ignore = "writes seeds of the fuzz corpus"]
+fn make_the_seeds_of_the_corpus() {
+    let body = |file: &[u8]| {
+        let length = usize::from(file[10] & 0x7f) | usize::from(file[11]) << 7;
+        file[12..12 + length].to_vec()
+    };
+    let sample = &samples()[1];
+    let head = body(sample);
+    let metadata = "model".len() + "sample".len() + 3;
+    let table = [&head[metadata..metadata + 1], &head[metadata + 1..]].concat();
+    let seeds: [(&str, &str, Vec<u8>); 8] = [
+        ("header", "golden", body(GOLDEN)),
+        ("header", "sample", head),
+        ("table", "sample", table),
+        ("unpack", "three-groups", vec![2, 3, 3, 0, 5, 0b0111_0101, 0b1111_0100]),
+        ("entropy", "certain", vec![9, 0, 3, 0]),
+        ("entropy", "halves", vec![0, 0, 0, 1, 0x80, 0x10, 0, 0, 0x80, 0]),
+        ("file", "golden", GOLDEN.to_vec()),
+        ("file", "sample", sample.clone()),
+    ];
+    for (target, name, bytes) in seeds {
+        fs::create_dir_all(corpus(target)).unwrap();
+        fs::write(format!("{}/{name}", corpus(target)), bytes).unwrap();
+    }
+}
