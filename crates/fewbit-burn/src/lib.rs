@@ -24,7 +24,7 @@ pub use fewbit_kernels::NoiseLaw;
 pub use penalty::{SizePenalty, soft_size};
 pub use reparam::PseudoQuantNoise;
 pub use site::Site;
-pub use stored::{ExportError, LoadError, StoredModel, StoredTensor, load};
+pub use stored::{ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, value_count};
 
 /// The README's example, compiled and run as a test.
 #[cfg(doctest)]

@@ -4,10 +4,11 @@ mod common;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::{BatchNormConfig, LinearConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
-use fewbit::{BitWidth, ContainerReader};
-use fewbit_burn::{DiffQConfig, ExportError, LoadError, StoredModel, StoredTensor, load};
+use fewbit::{BitWidth, ContainerReader, FloatEncoding};
+use fewbit_burn::nn::BatchNorm;
+use fewbit_burn::{DiffQConfig, ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load};
 
 fn config() -> DiffQConfig {
     DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
@@ -17,7 +18,7 @@ fn config() -> DiffQConfig {
 fn linear_weights_are_stored_with_the_outputs_first() {
     let model = LinearConfig::new(3, 2).init(&Device::flex());
     let stored = StoredModel::float(&model).unwrap();
-    let StoredTensor::Float { shape, values: stored } = &stored.tensors["weight"] else { panic!("float") };
+    let StoredTensor::Float { shape, values: stored, .. } = &stored.tensors["weight"] else { panic!("float") };
     assert_eq!(shape, &[2, 3]);
     assert_eq!(*stored, values(model.weight.val().transpose()));
 }
@@ -68,12 +69,12 @@ fn what_does_not_fit_is_named() {
     missing.tensors.remove("norm.beta");
     assert!(matches!(load(&missing), LoadError::Missing { path, .. } if path == "norm.beta"));
     let mut extra = stored.clone();
-    extra.tensors.insert("zz".into(), StoredTensor::Float { shape: vec![1], values: vec![0.0] });
+    extra.tensors.insert("zz".into(), StoredTensor::Float { shape: vec![1], values: vec![0.0], encoding: FloatEncoding::Float32 });
     assert!(matches!(load(&extra), LoadError::Extra { path } if path == "zz"));
     let mut wrong = stored.clone();
     wrong
         .tensors
-        .insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192] });
+        .insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192], encoding: FloatEncoding::Float32 });
     let error = load(&wrong).to_string();
     assert!(error.contains("[64, 3]") && error.contains("[3, 64]"), "{error}");
 }
@@ -122,4 +123,64 @@ fn running_statistics_are_those_of_the_last_batch() {
     let stored = StoredModel::float(&model).unwrap();
     let StoredTensor::Float { values, .. } = &stored.tensors["running_mean"] else { panic!("float") };
     assert_eq!(values, &[2.0], "not the value before the last forward pass");
+}
+
+/// What a folded file evaluates to is `scale · x + shift`, and 16-bit floats are what they read back as.
+#[test]
+fn a_folded_batch_norm_is_one_scale_and_one_shift() {
+    let device = Device::flex();
+    let epsilon = 1e-5;
+    let mut norm: BatchNorm = BatchNormConfig::new(3).with_epsilon(epsilon).init(&device).into();
+    norm.gamma = Param::from_tensor(Tensor::from_floats([1.5, -0.7, 0.01], &device));
+    norm.beta = Param::from_tensor(Tensor::from_floats([0.1, 0.0, -3.0], &device));
+    norm.running_mean.update(Tensor::from_floats([0.3, -2.0, 10.0], &device));
+    norm.running_var.update(Tensor::from_floats([0.5, 4.0, 1e-4], &device));
+    let input = Tensor::<4>::random([2, 3, 4, 4], Distribution::Normal(0.0, 1.0), &device);
+    let expected = values(norm.forward(input.clone()));
+
+    let whole = StoredModel::float(&norm).unwrap();
+    let float_bytes = whole.float_bytes();
+    let storage = FloatStorage { encoding: FloatEncoding::Float32, fold_batch_norm: true };
+    let folded = whole.clone().with_floats_stored(storage, Some(epsilon));
+    assert_eq!(folded.tensors.keys().collect::<Vec<_>>(), ["scale", "shift"]);
+    assert_eq!(folded.float_bytes(), float_bytes);
+    let read = StoredModel::from_bytes(&folded.to_bytes().unwrap()).unwrap();
+    assert_eq!(read, folded);
+    let fresh = || BatchNorm::from(BatchNormConfig::new(3).with_epsilon(epsilon).init(&device));
+    let loaded = read.load_into(fresh()).unwrap();
+    let found = values(loaded.forward(input.clone()));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{found} {expected}");
+    }
+    // The statistics change nothing: exactly what a reader in another language would compute.
+    let scale = loaded.gamma.val().reshape([1, 3, 1, 1]);
+    let shift = loaded.beta.val().reshape([1, 3, 1, 1]);
+    let zero = input.zeros_like();
+    assert_eq!(values(loaded.forward(zero.clone())), values(zero + shift.clone()));
+    let plain = values(input * scale + shift);
+    for (found, plain) in found.iter().zip(&plain) {
+        assert!((found - plain).abs() <= 4e-7 * plain.abs().max(1.0), "{found} {plain}");
+    }
+
+    let half = FloatStorage { encoding: FloatEncoding::Float16, fold_batch_norm: true };
+    let halved = whole.clone().with_floats_stored(half, Some(epsilon));
+    assert!(halved.to_bytes().unwrap().len() < folded.to_bytes().unwrap().len());
+    assert_eq!(StoredModel::from_bytes(&halved.to_bytes().unwrap()).unwrap(), halved);
+    // Without an ε nothing is folded.
+    assert_eq!(whole.clone().with_floats_stored(storage, None), whole);
+    // A number of the file that makes no sense is named.
+    let forged = folded.with_metadata("batch_norm_epsilon", "NaN");
+    let error = forged.load_into(fresh()).unwrap_err().to_string();
+    assert_eq!(error, "metadata `batch_norm_epsilon` is \"NaN\"; a number from 0 to 1 is needed");
+}
+
+#[test]
+fn a_value_that_sixteen_bits_cannot_hold_keeps_its_tensor_whole() {
+    let device = Device::flex();
+    let mut model = LinearConfig::new(2, 1).init(&device);
+    model.weight = Param::from_tensor(Tensor::from_floats([[1e6], [0.1]], &device));
+    let half = FloatStorage { encoding: FloatEncoding::Float16, fold_batch_norm: false };
+    let stored = StoredModel::float(&model).unwrap().with_floats_stored(half, None);
+    let StoredTensor::Float { values, encoding, .. } = &stored.tensors["weight"] else { panic!("float") };
+    assert_eq!((values.as_slice(), *encoding), ([1e6, 0.1].as_slice(), FloatEncoding::Float32));
 }

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
-use fewbit_burn::{AttachError, DiffQ, DiffQConfig, Mode, NoiseClock};
+use fewbit_burn::{AttachError, DiffQ, DiffQConfig, FloatStorage, Mode, NoiseClock};
 
 use crate::models::{
     Activation, BYTES, ByteLanguageModel, ImageClassifier, ResNetConfig, Shortcut, TransformerLmConfig,
@@ -106,6 +106,7 @@ impl StepTiming {
             norm_batches: 0,
             checkpoint_every: 0,
             quantization: DiffQConfig::default(),
+            storage: FloatStorage::default(),
         }
     }
 

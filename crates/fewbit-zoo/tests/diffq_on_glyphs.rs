@@ -14,7 +14,7 @@ use fewbit::GroupSize;
 use fewbit_burn::train::{
     Method, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, TrainConfig, Trainer,
 };
-use fewbit_burn::{DiffQConfig, NoiseLaw, StoredModel, StoredTensor};
+use fewbit_burn::{DiffQConfig, FloatStorage, NoiseLaw, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::{Augmentation, Normalization};
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
@@ -120,6 +120,7 @@ fn train(setting: Setting) -> Finished {
         norm_batches: 0,
         checkpoint_every: 0,
         quantization,
+        storage: FloatStorage::default(),
     };
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("run");

@@ -53,6 +53,16 @@ pub enum LoadError {
     /// The file cannot be read at all.
     #[error(transparent)]
     File(#[from] ReadFileError),
+    /// An entry of metadata that loading depends on makes no sense.
+    #[error("metadata `{key}` is {found:?}; {needed} is needed")]
+    Metadata {
+        /// Its key.
+        key: &'static str,
+        /// What the file says.
+        found: String,
+        /// What it could say.
+        needed: &'static str,
+    },
     /// The model has a parameter that the file lacks.
     #[error("the file has no tensor `{path}`, which the model needs with shape {shape:?}")]
     Missing {

@@ -1,11 +1,12 @@
 //! From a file into a model.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 
-use super::{LoadError, StoredModel};
+use super::{LoadError, StoredModel, StoredTensor};
 use crate::layout::{PathTracker, parameters};
 
 /// `model` with the weights of the `.fewbit` file at `path`.
@@ -24,9 +25,10 @@ impl StoredModel {
     /// loaded then.
     pub fn load_into<M: Module>(&self, model: M) -> Result<M, LoadError> {
         let (entries, _) = parameters(&model);
+        let tensors = self.unfolded()?;
         for entry in &entries {
             let needed = entry.orientation.swap_shape(&entry.shape);
-            let Some(tensor) = self.tensors.get(&entry.path) else {
+            let Some(tensor) = tensors.get(&entry.path) else {
                 return Err(LoadError::Missing { path: entry.path.clone(), shape: needed });
             };
             if tensor.shape() != needed {
@@ -34,16 +36,16 @@ impl StoredModel {
                 return Err(LoadError::Shape { path: entry.path.clone(), found, needed });
             }
         }
-        if let Some(path) = self.tensors.keys().find(|path| !entries.iter().any(|e| e.path == **path)) {
+        if let Some(path) = tensors.keys().find(|path| !entries.iter().any(|e| e.path == **path)) {
             return Err(LoadError::Extra { path: path.clone() });
         }
-        Ok(model.map(&mut Loader { tracker: PathTracker::default(), stored: self }))
+        Ok(model.map(&mut Loader { tracker: PathTracker::default(), tensors: &tensors }))
     }
 }
 
 struct Loader<'a> {
     tracker: PathTracker,
-    stored: &'a StoredModel,
+    tensors: &'a BTreeMap<String, StoredTensor>,
 }
 
 impl ModuleMapper for Loader<'_> {
@@ -56,7 +58,7 @@ impl ModuleMapper for Loader<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let stored = self.stored.tensors.get(&self.tracker.path());
+        let stored = self.tensors.get(&self.tracker.path());
         let Some(tensor) = stored.filter(|_| !self.tracker.inside_reparameterization()) else {
             return param;
         };

@@ -5,6 +5,7 @@
 //! of the last evaluation, of the reloaded file and of `eval` are equal to the last bit.
 
 mod error;
+mod floats;
 mod loading;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,10 +14,12 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, GroupSize, QuantizedTensor, ReadError, TensorKind, WriteError,
+    BitWidth, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, QuantizedTensor, ReadError,
+    TensorKind, WriteError,
 };
 
 pub use self::error::{ExportError, LoadError};
+pub use self::floats::{FloatStorage, value_count};
 pub use self::loading::load;
 use crate::config::DiffQConfig;
 use crate::diffq::{DiffQ, logits};
@@ -28,12 +31,14 @@ use crate::reparam::values;
 pub enum StoredTensor {
     /// Codes on a grid.
     Quantized(QuantizedTensor),
-    /// Float32 values.
+    /// Floats, in as many bits as `encoding` says.
     Float {
         /// The stored shape.
         shape: Vec<usize>,
-        /// The values in stored order.
+        /// The values in stored order, each one that the encoding can hold.
         values: Vec<f32>,
+        /// How the file holds them.
+        encoding: FloatEncoding,
     },
 }
 
@@ -140,7 +145,8 @@ impl StoredModel {
                         return Err(ExportError::NonFinite { path: entry.path, index, value });
                     }
                     let values = entry.orientation.swap_values(values, &entry.shape);
-                    StoredTensor::Float { shape: entry.orientation.swap_shape(&entry.shape), values }
+                    let shape = entry.orientation.swap_shape(&entry.shape);
+                    StoredTensor::Float { shape, values, encoding: FloatEncoding::Float32 }
                 }
             };
             tensors.insert(entry.path, tensor);
@@ -167,9 +173,13 @@ impl StoredModel {
         self
     }
 
-    /// Bytes that the same tensors take as float32.
+    /// Bytes that the network's tensors take as float32: what [`load_into`](Self::load_into) fills, not
+    /// what a folded file has of them.
     pub fn float_bytes(&self) -> u64 {
-        self.tensors.values().map(|tensor| 4 * tensor.shape().iter().product::<usize>() as u64).sum()
+        let is_folded = self.metadata.contains_key(floats::EPSILON);
+        let elements = |tensor: &StoredTensor| tensor.shape().iter().product::<usize>() as u64;
+        let values = self.tensors.iter().map(|(path, tensor)| (path.as_str(), elements(tensor)));
+        4 * floats::unfolded_count(values, is_folded)
     }
 
     /// Mean bits of the quantized weights; 32 where there are none.
@@ -192,7 +202,9 @@ impl StoredModel {
         for (path, tensor) in &self.tensors {
             match tensor {
                 StoredTensor::Quantized(tensor) => writer.quantized(path, tensor)?,
-                StoredTensor::Float { shape, values } => writer.float(path, shape, values)?,
+                StoredTensor::Float { shape, values, encoding } => {
+                    writer.float_as(path, shape, values, *encoding)?
+                }
             };
         }
         Ok(writer)
@@ -230,6 +242,11 @@ impl StoredModel {
                 _ => StoredTensor::Float {
                     shape: entry.shape().to_vec(),
                     values: reader.values(entry.name())?,
+                    encoding: match entry.encoding() {
+                        Encoding::Float16 => FloatEncoding::Float16,
+                        Encoding::BFloat16 => FloatEncoding::BFloat16,
+                        _ => FloatEncoding::Float32,
+                    },
                 },
             };
             stored.tensors.insert(entry.name().to_owned(), tensor);

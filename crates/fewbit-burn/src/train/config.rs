@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::DiffQConfig;
+use crate::stored::FloatStorage;
 
 /// Which rule moves the weights. The bits always have an Adam of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,8 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// The method.
     pub quantization: DiffQConfig,
+    /// How tensors that are not quantized are stored, and so evaluated.
+    pub storage: FloatStorage,
 }
 
 impl TrainConfig {

@@ -19,9 +19,15 @@ impl<T: Task> Trainer<'_, T> {
     fn stored(&self, state: &State<T::Model>) -> Result<StoredModel, TrainError> {
         let stored = match &state.diffq {
             None => StoredModel::float(&state.model)?,
-            Some(diffq) => self.with_own_statistics(StoredModel::rounded(&state.model, diffq)?)?,
+            Some(diffq) => self.finished(StoredModel::rounded(&state.model, diffq)?)?,
         };
         Ok(self.with_all_metadata(stored))
+    }
+
+    /// `stored` as a file has it: statistics of its own weights, then floats in the recipe's precision.
+    fn finished(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
+        let stored = self.with_own_statistics(stored)?;
+        Ok(stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon()))
     }
 
     pub(super) fn with_all_metadata(&self, stored: StoredModel) -> StoredModel {
@@ -113,8 +119,12 @@ impl<T: Task> Trainer<'_, T> {
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
             let rounded = StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
             let rounded = self.with_all_metadata(rounded);
-            if file(&rounded)?.len() <= bytes {
-                return Ok(Some(file(&self.with_own_statistics(rounded)?)?));
+            let storage = |stored: StoredModel| {
+                stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon())
+            };
+            // The size before the statistics, which take long to measure and the same bytes.
+            if file(&storage(rounded.clone()))?.len() <= bytes {
+                return Ok(Some(file(&self.finished(rounded)?)?));
             }
         }
         Ok(None)

@@ -69,6 +69,12 @@ pub trait Task {
     /// A fresh float network on `device`, drawn from the device's seed.
     fn init(&self, device: &Device) -> Self::Model;
 
+    /// The ε of the network's batch norms; `None` where it has none, or where they must stay as they are
+    /// in a file.
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        None
+    }
+
     /// What [`Task::evaluate`] measures.
     fn metric(&self) -> Metric;
 

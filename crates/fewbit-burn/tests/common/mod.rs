@@ -8,7 +8,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use fewbit_burn::DiffQConfig;
+use fewbit_burn::{DiffQConfig, FloatStorage};
 use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
@@ -129,6 +129,7 @@ pub(crate) fn short_config() -> TrainConfig {
         norm_batches: 6,
         checkpoint_every: 5,
         quantization: DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
+        storage: FloatStorage::default(),
     }
 }
 

@@ -8,20 +8,18 @@ use crate::failure::{Failure, say};
 
 pub(crate) fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
     let bytes = fewbit::read_bytes(&args.file)?;
-    match fewbit::container::probe(&bytes) {
-        Ok(()) => {
-            say(format_args!("{}: sound, {} bytes", args.file.display(), bytes.len()));
-            Ok(Verdict::Done)
-        }
-        Err(fault) => {
-            let cause = fault.source().map_or(String::new(), |cause| format!(": {cause}"));
-            say(format_args!(
-                "{}: {}{}",
-                args.file.display(),
-                fault.to_string().escape_debug(),
-                cause.escape_debug()
-            ));
-            Ok(Verdict::CheckFailed)
-        }
+    let path = args.file.display();
+    let Err(fault) = fewbit::verify(&bytes) else {
+        say(format_args!("{path}: sound, {} bytes", bytes.len()));
+        return Ok(Verdict::Done);
+    };
+    let mut line = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
     }
+    // Names come from the file.
+    say(format_args!("{path}: {}", line.escape_debug()));
+    Ok(Verdict::CheckFailed)
 }

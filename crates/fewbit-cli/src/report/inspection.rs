@@ -15,8 +15,10 @@ struct Parts {
     table: u64,
     ranges: u64,
     widths: u64,
+    frequency_tables: u64,
     codes: u64,
     unquantized: u64,
+    unused: u64,
     checksum: u64,
 }
 
@@ -24,7 +26,8 @@ struct Parts {
 struct TensorReport {
     name: String,
     shape: Vec<usize>,
-    kind: &'static str,
+    /// `packed`, `coded`, `float32`, `float16`, `bfloat16`, or `alias` for a second name.
+    encoding: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_size: Option<String>,
     mean_bits: f64,
@@ -69,8 +72,10 @@ impl Inspection {
                 table: size.table(),
                 ranges: size.ranges(),
                 widths: size.widths(),
+                frequency_tables: size.frequency_tables(),
                 codes: size.codes(),
                 unquantized: size.unquantized(),
+                unused: size.unused(),
                 checksum: size.checksum(),
             },
             tensors: reader.tensors().iter().map(tensor_report).collect(),
@@ -96,27 +101,30 @@ impl Inspection {
         for (part, bytes) in [
             ("codes", p.codes),
             ("widths", p.widths),
+            ("frequency tables", p.frequency_tables),
             ("ranges", p.ranges),
             ("unquantized", p.unquantized),
             ("table", p.table),
             ("header", p.header),
             ("checksum", p.checksum),
+            ("unused", p.unused),
         ] {
             let share = 100.0 * bytes as f64 / self.bytes as f64;
-            writeln!(out, "  {part:<14}{:>12}  {share:>5.1} %", grouped(bytes))?;
+            writeln!(out, "  {part:<18}{:>12}  {share:>5.1} %", grouped(bytes))?;
         }
         let names = self.tensors.iter().map(|tensor| tensor.name.escape_debug().count());
         let width = names.max().unwrap_or(0).max("tensor".len());
         writeln!(
             out,
-            "\n{:<width$}  {:<18} {:>9} {:>10}  groups of each width",
+            "\n{:<width$}  {:<18} {:>9} {:>10}  encoding, groups of each width",
             "tensor", "shape", "mean bits", "bytes"
         )?;
         for tensor in &self.tensors {
             let shape: Vec<_> = tensor.shape.iter().map(ToString::to_string).collect();
             let widths: Vec<_> =
                 tensor.width_histogram.iter().map(|(bits, groups)| format!("{bits}:{groups}")).collect();
-            let widths = if widths.is_empty() { tensor.kind.to_owned() } else { widths.join(" ") };
+            let widths = [tensor.encoding.to_owned(), widths.join(" ")].join("  ");
+            let widths = widths.trim_end();
             let (name, bytes) = (tensor.name.escape_debug().to_string(), grouped(tensor.bytes));
             let (shape, bits) = (shape.join("×"), tensor.mean_bits);
             writeln!(out, "{name:<width$}  {shape:<18} {bits:>9.3} {bytes:>10}  {widths}")?;
@@ -127,17 +135,16 @@ impl Inspection {
 
 fn tensor_report(entry: &TensorEntry) -> TensorReport {
     let bytes = entry.bytes();
-    let kind = match entry.kind() {
-        TensorKind::Quantized => "quantized",
-        TensorKind::Float32 => "float32",
+    let encoding = match entry.kind() {
         TensorKind::Alias { .. } => "alias",
+        _ => entry.encoding().name(),
     };
     let quantized = entry.kind() == TensorKind::Quantized;
     let histogram = entry.width_histogram().into_iter().enumerate();
     TensorReport {
         name: entry.name().to_owned(),
         shape: entry.shape().to_vec(),
-        kind,
+        encoding,
         group_size: entry.group_size().map(|size| size.to_string()),
         mean_bits: entry.mean_bits(),
         width_histogram: histogram.filter(|&(_, groups)| quantized && groups > 0).collect(),
@@ -146,8 +153,10 @@ fn tensor_report(entry: &TensorEntry) -> TensorReport {
             ("table", bytes.table),
             ("ranges", bytes.ranges),
             ("widths", bytes.widths),
+            ("frequency_tables", bytes.frequency_tables),
             ("codes", bytes.codes),
             ("unquantized", bytes.unquantized),
+            ("unused", bytes.unused),
         ]),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use fewbit::ContainerReader;
 use fewbit_burn::train::{Metric, Split, Task, evaluate, mean};
-use fewbit_burn::{LoadError, StoredModel};
+use fewbit_burn::{LoadError, StoredModel, value_count};
 
 use super::tasks::{TaskSettings, TaskVisitor, check_fit, load, with_task};
 use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL};
@@ -79,7 +79,7 @@ pub fn evaluate_file(
         ModelInput::Images { .. } => 1,
     };
     // Before anything is unpacked: a small file can describe a large network.
-    let found = reader.tensors().iter().map(|entry| entry.len() as u64).sum();
+    let found = value_count(&reader);
     if found != model.values() {
         return Err(ExperimentError::ValueCount { found, needed: model.values() });
     }

@@ -28,8 +28,14 @@ use burn::tensor::{Int, Tensor};
 /// Values that one byte can take: the tokens of the language models.
 pub const BYTES: usize = 256;
 
+/// The ε of burn's batch norms, which all networks here have.
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+
 /// A network that sorts images into classes.
 pub trait ImageClassifier: Module {
+    /// The ε of its batch norms, where each may be stored as one scale and one shift per channel.
+    const BATCH_NORM_EPSILON: Option<f64> = None;
+
     /// The logit of each class: images `[N, channels, height, width]` give `[N, classes]`.
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
 }

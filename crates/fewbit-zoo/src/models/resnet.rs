@@ -199,6 +199,8 @@ fn norm(channels: usize, device: &Device) -> BatchNorm {
 }
 
 impl ImageClassifier for ResNet {
+    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
+
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -93,6 +93,18 @@ words! {
     }
 }
 
+words! {
+    /// In how many bits a value is stored that is not quantized.
+    Floats {
+        /// 32: eight of exponent, 24 of precision.
+        Float32 = "float32",
+        /// 16: five of exponent, eleven of precision.
+        Float16 = "float16",
+        /// 16: eight of exponent, eight of precision.
+        Bfloat16 = "bfloat16",
+    }
+}
+
 /// The `[data]` section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +202,23 @@ pub struct TrainingConfig {
     pub norm_batches: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
+}
+
+/// The `[storage]` section: how the tensors are stored that are not quantized. Evaluations during
+/// training are of what is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Their precision. A tensor with a value that is too large for it stays float32.
+    pub floats: Floats,
+    /// Whether batch norms are stored as one scale and one shift per channel.
+    pub fold_batch_norm: bool,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { floats: Floats::Float16, fold_batch_norm: true }
+    }
 }
 
 impl Default for QuantizationConfig {

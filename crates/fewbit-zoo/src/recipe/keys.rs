@@ -2,14 +2,14 @@
 
 use toml::{Table, Value};
 
-use super::config::{Augment, Method, Noise, OptimizerKind, Parametrisation, Schedule};
+use super::config::{Augment, Floats, Method, Noise, OptimizerKind, Parametrisation, Schedule};
 use super::error::RecipeError;
 use crate::data::DataSetKind;
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
 
 /// The tables of a recipe.
-pub(super) const SECTIONS: [&str; 4] = ["data", "model", "quantization", "training"];
+pub(super) const SECTIONS: [&str; 5] = ["data", "model", "quantization", "storage", "training"];
 
 /// Numbers of steps, records and elements: far above any use, and exact as floats.
 const MOST: i64 = 1 << 40;
@@ -40,6 +40,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("bits_learning_rate", RATE),
         ("bits_schedule", Kind::Choice(Schedule::WORDS)),
     ];
+    let storage = [("floats", Kind::Choice(Floats::WORDS)), ("fold_batch_norm", Kind::Flag)];
     let training = [
         ("batch_size", BATCH),
         ("float_steps", STEPS),
@@ -66,6 +67,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     settings.extend(Setting::optional("data", &data));
     settings.extend(ModelConfig::settings(model_kind, "model"));
     settings.extend(Setting::optional("quantization", &quantization));
+    settings.extend(Setting::optional("storage", &storage));
     settings.extend(Setting::optional("training", &training));
     settings
 }

@@ -15,8 +15,8 @@ mod tests;
 
 pub use builtin::builtin_names;
 pub use config::{
-    Augment, DataConfig, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, QuantizationConfig,
-    Schedule, TrainingConfig,
+    Augment, DataConfig, Floats, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
+    QuantizationConfig, Schedule, StorageConfig, TrainingConfig,
 };
 pub use error::RecipeError;
 pub use overrides::{resolve, set};
@@ -49,6 +49,9 @@ pub struct Recipe {
     /// How weights are made small.
     #[serde(default)]
     pub quantization: QuantizationConfig,
+    /// How the rest is stored.
+    #[serde(default)]
+    pub storage: StorageConfig,
     /// How the network learns.
     #[serde(default)]
     pub training: TrainingConfig,

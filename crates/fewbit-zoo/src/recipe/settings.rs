@@ -1,9 +1,9 @@
 //! What a recipe means to the training loop.
 
-use fewbit::{BitsParametrisation, GroupSize};
-use fewbit_burn::{DiffQConfig, NoiseLaw, train};
+use fewbit::{BitsParametrisation, FloatEncoding, GroupSize};
+use fewbit_burn::{DiffQConfig, FloatStorage, NoiseLaw, train};
 
-use super::{Augment, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
+use super::{Augment, Floats, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
 use crate::data::augment::Augmentation;
 
 impl From<Schedule> for train::Schedule {
@@ -80,6 +80,14 @@ impl Recipe {
             norm_batches: t.norm_batches as u64,
             checkpoint_every: t.checkpoint_every as u64,
             quantization: self.diffq_config(),
+            storage: FloatStorage {
+                encoding: match self.storage.floats {
+                    Floats::Float32 => FloatEncoding::Float32,
+                    Floats::Float16 => FloatEncoding::Float16,
+                    Floats::Bfloat16 => FloatEncoding::BFloat16,
+                },
+                fold_batch_norm: self.storage.fold_batch_norm,
+            },
         }
     }
 }

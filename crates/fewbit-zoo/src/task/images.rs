@@ -66,6 +66,10 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
         (self.build)(device)
     }
 
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        M::BATCH_NORM_EPSILON
+    }
+
     fn metric(&self) -> Metric {
         Metric::Accuracy
     }
