@@ -2,7 +2,7 @@
 
 mod common;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
@@ -133,8 +133,8 @@ fn a_folded_batch_norm_is_one_scale_and_one_shift() {
     let mut norm: BatchNorm = BatchNormConfig::new(3).with_epsilon(epsilon).init(&device).into();
     norm.gamma = Param::from_tensor(Tensor::from_floats([1.5, -0.7, 0.01], &device));
     norm.beta = Param::from_tensor(Tensor::from_floats([0.1, 0.0, -3.0], &device));
-    norm.running_mean.update(Tensor::from_floats([0.3, -2.0, 10.0], &device));
-    norm.running_var.update(Tensor::from_floats([0.5, 4.0, 1e-4], &device));
+    norm.running_mean = RunningState::new(Tensor::from_floats([0.3, -2.0, 10.0], &device));
+    norm.running_var = RunningState::new(Tensor::from_floats([0.5, 4.0, 1e-4], &device));
     let input = Tensor::<4>::random([2, 3, 4, 4], Distribution::Normal(0.0, 1.0), &device);
     let expected = values(norm.forward(input.clone()));
 
