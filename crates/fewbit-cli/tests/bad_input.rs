@@ -165,7 +165,7 @@ fn described(scratch: &Scratch, metadata: &[(&str, &str)]) -> String {
 #[test]
 fn descriptions_in_a_strangers_file_are_checked_before_they_are_believed() {
     let scratch = Scratch::new();
-    let lm = r#"{"kind":"transformer-lm","dim":8,"layers":1,"heads":1,"context":16}"#;
+    let lm = "kind = 'transformer-lm'\ndim = 8\nlayers = 1\nheads = 1\ncontext = 16";
     let text = ("data", "text");
     let file = described(&scratch, &[]);
     scratch.run(&["eval", &file]).refused(&["described.fewbit", "model"]);
@@ -176,7 +176,7 @@ fn descriptions_in_a_strangers_file_are_checked_before_they_are_believed() {
     scratch.run(&["eval", &file]).refused(&["evaluation_batch_size", "99999999"]);
     let file = described(&scratch, &[("model", lm), text, ("evaluation_batch_size", "4"), ("context", "8")]);
     scratch.run(&["eval", &file]).refused(&["1 values"]);
-    let file = described(&scratch, &[("model", "{\"kind\":\"\\u001b[31m\"}"), text]);
+    let file = described(&scratch, &[("model", "kind = \"\\u001b[31m\""), text]);
     let refused = scratch.run(&["eval", &file]).refused(&["kind"]);
     assert!(!refused.stderr.contains('\u{1b}'), "{}", refused.stderr);
 }

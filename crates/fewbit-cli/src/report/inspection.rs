@@ -86,7 +86,10 @@ impl Inspection {
     pub(crate) fn print(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for (key, value) in &self.metadata {
-            writeln!(out, "{key:<22}{}", value.escape_debug())?;
+            for (number, line) in value.lines().enumerate() {
+                let key = if number == 0 { key.escape_debug().to_string() } else { String::new() };
+                writeln!(out, "{key:<22}{}", line.escape_debug())?;
+            }
         }
         writeln!(
             out,

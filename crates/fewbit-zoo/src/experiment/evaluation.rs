@@ -71,7 +71,7 @@ pub fn evaluate_file(
             }
         })
     };
-    let model = ModelConfig::from_json(text(MODEL)?)?;
+    let model = ModelConfig::parse(text(MODEL)?)?;
     let set: DataSetKind = text(DATA)?.parse()?;
     let batch_size = number(BATCH, MAX_EVALUATION_BATCH)?;
     let context = match model.input() {

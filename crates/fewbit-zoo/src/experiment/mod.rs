@@ -88,7 +88,7 @@ impl<'a> Experiment<'a> {
                 let trainer = Trainer::new(task, &self.config, self.device, self.stop)
                     .with_metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))
                     .with_metadata("recipe", recipe.name.clone())
-                    .with_metadata(MODEL, recipe.model.to_json())
+                    .with_metadata(MODEL, recipe.model.to_toml())
                     .with_metadata(DATA, recipe.data.set.name())
                     .with_metadata(BATCH, recipe.training.evaluation_batch_size.to_string())
                     .with_metadata(CONTEXT, recipe.training.context.to_string());

@@ -52,9 +52,9 @@ pub enum ModelInput {
 /// Why a description of a network was refused.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// Not JSON at all, or not an object.
-    #[error("the description of the model is not a JSON object of settings")]
-    Json(#[from] serde_json::Error),
+    /// Not TOML at all.
+    #[error("the description of the model is not TOML")]
+    Toml(#[from] toml::de::Error),
     /// A key or a value is wrong.
     #[error("description of the model: {0}")]
     Setting(#[from] SettingError),
@@ -132,17 +132,20 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The description as JSON, for the metadata of a file.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("whole numbers, finite numbers and words are JSON")
+    /// The description as a recipe's `[model]` has it, for the metadata of a file.
+    ///
+    /// # Panics
+    /// If a whole number is above 2^63 − 1, which [`validate`](Self::validate) refuses.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a description holds what TOML can hold").trim_end().to_owned()
     }
 
-    /// The network that this JSON describes.
+    /// The network that this TOML describes.
     ///
     /// # Errors
     /// [`ModelError`] naming the key, what was found and what is needed; an unknown kind lists the known ones.
-    pub fn from_json(text: &str) -> Result<Self, ModelError> {
-        Ok(Self::from_table(&serde_json::from_str(text)?, "")?)
+    pub fn parse(text: &str) -> Result<Self, ModelError> {
+        Ok(Self::from_table(&toml::from_str(text)?, "")?)
     }
 
     /// The keys of `section` for a network of this kind; of an unknown kind, `kind` alone.
@@ -258,48 +261,46 @@ mod tests {
         for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
             assert_eq!(config.kind(), kind);
             config.validate().unwrap();
-            let json = config.to_json();
-            assert!(json.starts_with(&format!(r#"{{"kind":"{kind}","#)), "{json}");
-            assert_eq!(ModelConfig::from_json(&json).unwrap(), config);
-            assert_eq!(serde_json::from_str::<ModelConfig>(&json).unwrap(), config);
+            let text = config.to_toml();
+            assert!(text.starts_with(&format!("kind = \"{kind}\"\n")), "{text}");
+            assert_eq!(ModelConfig::parse(&text).unwrap(), config);
+            assert_eq!(toml::from_str::<ModelConfig>(&text).unwrap(), config);
         }
     }
 
     #[test]
     fn a_kind_alone_gives_the_defaults() {
         for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
-            let json = format!(r#"{{"kind": "{kind}"}}"#);
-            assert_eq!(ModelConfig::from_json(&json).unwrap(), config);
+            assert_eq!(ModelConfig::parse(&format!("kind = '{kind}'")).unwrap(), config);
         }
     }
 
     #[test]
     fn a_wrong_description_is_refused_with_its_key() {
-        for (json, part) in [
-            ("", "not a JSON object"),
-            ("3", "not a JSON object"),
-            (r#"{"kind": "resnet", "depth": null}"#, "not a JSON object"),
-            ("{}", "key `kind` is missing"),
-            (r#"{"kind": 3}"#, "`kind` is 3"),
-            (r#"{"kind": "resnett"}"#, "did you mean `resnet`?"),
-            (r#"{"kind": "mamba"}"#, "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm"),
-            (r#"{"kind": "resnet", "dept": 20}"#, "did you mean `depth`?"),
-            (r#"{"kind": "resnet", "depth": 21}"#, "a multiple of 6, plus 2"),
-            (r#"{"kind": "resnet", "depth": 1e9}"#, "a whole number from 8"),
-            (r#"{"kind": "transformer-lm", "heads": 3}"#, "a divisor of `dim`, 128"),
-            (r#"{"kind": "transformer-lm", "dropout": 1}"#, "a number from 0 to 0.9"),
-            (r#"{"kind": "lstm-lm", "hidden": 65536}"#, "at most 268435456"),
-            (r#"{"kind": "lstm-lm", "hidden": 99999999999999999999}"#, "`hidden` is"),
+        for (text, part) in [
+            ("", "key `kind` is missing"),
+            ("3", "not TOML"),
+            ("kind = 'resnet'\ndepth = ", "not TOML"),
+            ("kind = 3", "`kind` is 3"),
+            ("kind = 'resnett'", "did you mean `resnet`?"),
+            ("kind = 'mamba'", "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm"),
+            ("kind = 'resnet'\ndept = 20", "did you mean `depth`?"),
+            ("kind = 'resnet'\ndepth = 21", "a multiple of 6, plus 2"),
+            ("kind = 'resnet'\ndepth = 1e9", "a whole number from 8"),
+            ("kind = 'transformer-lm'\nheads = 3", "a divisor of `dim`, 128"),
+            ("kind = 'transformer-lm'\ndropout = 1", "a number from 0 to 0.9"),
+            ("kind = 'lstm-lm'\nhidden = 65536", "at most 268435456"),
+            ("kind = 'lstm-lm'\nhidden = 99999999999999999999", "not TOML"),
         ] {
-            let error = ModelConfig::from_json(json).unwrap_err();
-            assert!(error.to_string().contains(part), "{json}: {error}");
+            let error = ModelConfig::parse(text).unwrap_err();
+            assert!(error.to_string().contains(part), "{text}: {error}");
         }
     }
 
     /// The largest sizes that single keys allow, all at once, are counted without overflow and refused.
     #[test]
     fn the_largest_description_is_refused_before_it_is_built() {
-        let json = r#"{"kind": "transformer-lm", "dim": 65536, "layers": 256, "context": 65536}"#;
-        assert!(ModelConfig::from_json(json).unwrap_err().to_string().contains("at most 268435456"));
+        let text = "kind = 'transformer-lm'\ndim = 65536\nlayers = 256\ncontext = 65536";
+        assert!(ModelConfig::parse(text).unwrap_err().to_string().contains("at most 268435456"));
     }
 }
