@@ -1,6 +1,6 @@
-//! The levels that weights are rounded to: `2^b` points from a minimum to a maximum.
+//! The levels that weights are rounded to: `2^b` points from a minimum to a maximum, or about zero.
 
-use crate::BitWidth;
+use crate::{BitWidth, RangeForm, RangeGranularity};
 
 /// Why numbers cannot be quantized, or do not make up a quantized tensor.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -21,6 +21,50 @@ pub enum QuantizeError {
         minimum: f32,
         /// The upper end.
         maximum: f32,
+    },
+    /// A symmetric range goes from `-a` to `a` for a positive `a`, or 0.
+    #[error("the half-width {found} is negative")]
+    NegativeHalfWidth {
+        /// What was given for `a`.
+        found: f32,
+    },
+    /// A range has ends beyond the largest number of its form.
+    #[error("the range {minimum} to {maximum} does not fit in {form}: its largest number is 65504")]
+    RangeTooLarge {
+        /// The lower end.
+        minimum: f32,
+        /// The upper end.
+        maximum: f32,
+        /// The form it was to have.
+        form: RangeForm,
+    },
+    /// A range is not, to the last bit, one that its form can hold.
+    #[error("range {index}, {minimum} to {maximum}, cannot be stored exactly as {form}")]
+    RangeNotInForm {
+        /// Which of the ranges it is: the first such.
+        index: usize,
+        /// Its lower end.
+        minimum: f32,
+        /// Its upper end.
+        maximum: f32,
+        /// The form it was to have.
+        form: RangeForm,
+    },
+    /// The levels of a signed grid are about zero, which takes ranges that are.
+    #[error("a signed grid needs symmetric ranges, found {form}")]
+    SignedNotSymmetric {
+        /// The form that was given.
+        form: RangeForm,
+    },
+    /// As many ranges are needed as the tensor has channels or groups, or one.
+    #[error("one range per {granularity} makes {expected} ranges, found {found}")]
+    RangeCount {
+        /// What has a range of its own.
+        granularity: RangeGranularity,
+        /// How many of these the tensor has.
+        expected: usize,
+        /// Ranges that were given.
+        found: usize,
     },
     /// The number of elements does not fit in memory's address space.
     #[error("shape {shape:?} has more elements than can be counted")]
@@ -78,6 +122,19 @@ impl ValueRange {
         }
     }
 
+    /// The range from `-half_width` to `half_width`.
+    ///
+    /// # Errors
+    /// [`QuantizeError::NegativeHalfWidth`], -0.0 included, or [`QuantizeError::BadRange`] for what is
+    /// not finite.
+    pub fn symmetric(half_width: f32) -> Result<Self, QuantizeError> {
+        if half_width.is_sign_negative() && !half_width.is_nan() {
+            return Err(QuantizeError::NegativeHalfWidth { found: half_width });
+        }
+        // Subtracted, so that there is no negative zero.
+        Self::new(0.0 - half_width, half_width)
+    }
+
     /// The smallest range that holds every weight; 0 to 0 for none.
     ///
     /// # Errors
@@ -125,20 +182,39 @@ impl ValueRange {
         self.maximum
     }
 
+    /// The larger magnitude of the two ends: the `a` of a symmetric range.
+    pub const fn half_width(&self) -> f32 {
+        self.minimum.abs().max(self.maximum.abs())
+    }
+
     /// `maximum - minimum`, in double precision, where it is finite for every range.
     pub fn span(&self) -> f64 {
         f64::from(self.maximum) - f64::from(self.minimum)
     }
 }
 
-/// The `2^b` points that divide a range evenly, both ends included.
+/// Where in a range the `2^b` points lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GridKind {
+    /// From the minimum to the maximum, both ends included (Défossez et al. 2022, section 3.1). Zero is a
+    /// point by accident only.
+    #[default]
+    MinMax,
+    /// At `a·k/2^(b-1)` for `k` from `-2^(b-1)` to `2^(b-1) - 1`, as two's complement has it and LSQ uses
+    /// it (Esser et al. 2020, equation 1 for weights): zero is a point, `-a` is one, `a` is not. `a` is
+    /// the range's half-width.
+    Signed,
+}
+
+/// The `2^b` points that divide a range evenly.
 ///
-/// `Δ(b) = (maximum - minimum) / (2^b - 1)`; a weight's code is the number of its nearest point, and
-/// point `c` lies at `minimum + c·Δ` (Défossez et al. 2022, section 3.1). Where the paper is silent:
+/// A weight's code is the number of its nearest point, counted from the lowest. Of
+/// [`GridKind::MinMax`], point `c` lies at `minimum + c·Δ` with `Δ(b) = (maximum - minimum) / (2^b - 1)`;
+/// of [`GridKind::Signed`] at `(c - 2^(b-1))·Δ` with `Δ(b) = a / 2^(b-1)`. Where the papers are silent:
 /// ties go to the even code; a value outside the range gets the nearer end; a constant group has step
 /// 0 and code 0 and reads back exactly; at 0 bits the code is 0 and the value is 0.0, not the minimum,
 /// because the group is pruned. All arithmetic is in double precision, so that no finite range
-/// overflows.
+/// overflows; of a signed grid it is exact, so that a value is rounded once, to `f32`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UniformGrid {
     width: BitWidth,
@@ -148,25 +224,64 @@ pub struct UniformGrid {
     maximum: f32,
     /// `levels - 1`, or 0 where every weight has code 0.
     last_code: u16,
-    span: f64,
     step: f64,
+    position: Position,
+}
+
+/// Where a weight lies among the points: `(weight - origin)·points/span + offset`, in steps above code 0.
+///
+/// Multiplied before it is divided, so that a weight half way between two points is a tie.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Position {
+    origin: f64,
+    /// Steps in `span`.
+    points: f64,
+    span: f64,
+    /// The code of `origin`.
+    offset: f64,
 }
 
 impl UniformGrid {
-    /// The grid of a width over a range.
+    /// The grid of a width from the minimum to the maximum of a range.
     pub fn new(range: ValueRange, width: BitWidth) -> Self {
-        let range = match width {
-            BitWidth::ZERO => ValueRange::default(),
-            _ => range,
-        };
-        let span = range.span();
-        let (last_code, step) = if span == 0.0 {
-            (0, 0.0)
-        } else {
-            let last_code = (width.levels() - 1) as u16;
-            (last_code, span / f64::from(last_code))
-        };
-        Self { width, minimum: range.minimum, maximum: range.maximum, last_code, span, step }
+        Self::of(GridKind::MinMax, range, width)
+    }
+
+    /// The grid of a kind and a width over a range.
+    pub fn of(kind: GridKind, range: ValueRange, width: BitWidth) -> Self {
+        if width == BitWidth::ZERO {
+            return Self::constant(ValueRange::default(), width);
+        }
+        let last_code = (width.levels() - 1) as u16;
+        match kind {
+            GridKind::MinMax => {
+                let (span, points) = (range.span(), f64::from(last_code));
+                if span == 0.0 {
+                    return Self::constant(range, width);
+                }
+                let position = Position { origin: range.minimum.into(), points, span, offset: 0.0 };
+                let (minimum, maximum) = (range.minimum, range.maximum);
+                Self { width, minimum, maximum, last_code, step: span / points, position }
+            }
+            GridKind::Signed => {
+                let (half_width, points) = (range.half_width(), f64::from(width.levels() / 2));
+                let span = f64::from(half_width);
+                if span == 0.0 {
+                    return Self::constant(ValueRange::default(), width);
+                }
+                // Exact: a power of two divides it, and 24 bits times 16 fit in 53.
+                let step = span / points;
+                let maximum = (step * (points - 1.0)) as f32;
+                let position = Position { origin: 0.0, points, span, offset: points };
+                Self { width, minimum: -half_width, maximum, last_code, step, position }
+            }
+        }
+    }
+
+    /// The grid of a range with but one value.
+    fn constant(range: ValueRange, width: BitWidth) -> Self {
+        let (minimum, maximum) = (range.minimum, range.maximum);
+        Self { width, minimum, maximum, last_code: 0, step: 0.0, position: Position::default() }
     }
 
     /// The grid of a width over the range of some weights.
@@ -193,7 +308,8 @@ impl UniformGrid {
         if self.last_code == 0 { 0 } else { self.nearest(weight) }
     }
 
-    /// The value of a code: the minimum for 0, the maximum for the last code and above, exactly.
+    /// The value of a code: the lowest point for 0, the highest for the last code and above. Of
+    /// [`GridKind::MinMax`] these are the range's ends, exactly.
     #[inline]
     pub fn dequantize(&self, code: u16) -> f32 {
         let value = (f64::from(self.minimum) + f64::from(code) * self.step) as f32;
@@ -235,8 +351,8 @@ impl UniformGrid {
         /// function call per weight where the CPU's baseline has no such instruction.
         const WHOLE: f64 = (1u64 << 52) as f64;
         let last_code = f64::from(self.last_code);
-        // Multiplied before it is divided, so that a weight half way between two points is a tie.
-        let position = (f64::from(weight) - f64::from(self.minimum)) * last_code / self.span;
+        let Position { origin, points, span, offset } = self.position;
+        let position = (f64::from(weight) - origin) * points / span + offset;
         // Written out, because it is also false for NaN.
         let position = if position > 0.0 { position } else { 0.0 };
         let position = if position < last_code { position } else { last_code };

@@ -1,8 +1,8 @@
 //! Learned bit widths: grids, groups, sizes, codes and the .fewbit file, without a tensor library.
 //!
 //! Numbers go in, bytes come out. A weight tensor is cut in groups ([`GroupSize`], [`Grouping`]), each
-//! group has a whole number of bits ([`BitWidth`]), all groups of a tensor share one range
-//! ([`ValueRange`]), and every weight becomes the code of the nearest point of its group's grid
+//! group has a whole number of bits ([`BitWidth`]), a tensor, or each of its channels or groups, has a
+//! range ([`ValueRange`], [`Ranges`]), and every weight becomes the code of the nearest point of its group's grid
 //! ([`UniformGrid`]). Together that is a [`QuantizedTensor`]; many of them are one file
 //! ([`container`]), whose size is known before it is written ([`size`]).
 //!
@@ -30,6 +30,8 @@ pub mod container;
 mod encoding;
 pub mod grid;
 pub mod group;
+mod range_form;
+pub mod ranges;
 pub mod size;
 pub mod tensor;
 
@@ -41,7 +43,9 @@ pub use container::{
     ReadFileError, StreamReader, TensorEntry, TensorKind, TensorView, VerifyError, WriteError, read_bytes,
     read_file, verify,
 };
-pub use grid::{QuantizeError, UniformGrid, ValueRange};
+pub use grid::{GridKind, QuantizeError, UniformGrid, ValueRange};
 pub use group::{GroupSize, Grouping};
+pub use range_form::RangeForm;
+pub use ranges::{RangeGranularity, Ranges};
 pub use size::{ModelSize, nominal_size, soft_size};
 pub use tensor::QuantizedTensor;

@@ -8,13 +8,14 @@
 //!    codes       range                     widths
 //! ```
 //!
+//! where a tensor with other ranges than two 32-bit floats has their bits in place of the 64,
 //! and every other value takes 32 bits. It is the *nominal* size; what a file really takes, names,
 //! shapes and check sum included, is counted by [`crate::FileSize`].
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
-use crate::{BitWidth, Grouping};
+use crate::{BitWidth, Grouping, RangeForm};
 
 /// Exact size of a stored model, counted in bits and split by part.
 ///
@@ -136,8 +137,30 @@ impl Sum for ModelSize {
 /// # Panics
 /// When there is not one width per group.
 pub fn nominal_size(grouping: Grouping, widths: &[BitWidth], floor: BitWidth) -> ModelSize {
+    nominal_size_with(grouping, widths, floor, range_bits(RangeForm::Full, 1))
+}
+
+/// As [`nominal_size`], of a tensor whose ranges take so many bits: see [`range_bits`].
+///
+/// # Panics
+/// When there is not one width per group.
+pub fn nominal_size_with(grouping: Grouping, widths: &[BitWidth], floor: BitWidth, ranges: u64) -> ModelSize {
     let parts = tensor_parts(grouping, widths, floor);
-    ModelSize { codes: parts.codes, widths: parts.widths, ranges: parts.ranges, ..ModelSize::default() }
+    ModelSize { codes: parts.codes, widths: parts.widths, ranges, ..ModelSize::default() }
+}
+
+/// Bits of so many ranges of a form, before any coding.
+///
+/// How many a tensor has, [`RangeGranularity::count`](crate::RangeGranularity::count) tells; where each
+/// group has one, groups of no bits need none.
+///
+/// ```
+/// # use fewbit::{GroupSize, RangeForm, RangeGranularity, size::range_bits};
+/// let channels = RangeGranularity::Channel.count(&[16, 3, 3, 3], GroupSize::WholeTensor).unwrap();
+/// assert_eq!(range_bits(RangeForm::SymmetricHalf, channels), 16 * 16);
+/// ```
+pub const fn range_bits(form: RangeForm, ranges: usize) -> u64 {
+    8 * form.bytes() as u64 * ranges as u64
 }
 
 /// The nominal size in bits of a tensor whose groups have these real numbers of bits.
@@ -148,8 +171,16 @@ pub fn nominal_size(grouping: Grouping, widths: &[BitWidth], floor: BitWidth) ->
 /// # Panics
 /// When there is not one number of bits per group.
 pub fn soft_size(grouping: Grouping, bits: &[f32], floor: BitWidth) -> f64 {
+    soft_size_with(grouping, bits, floor, range_bits(RangeForm::Full, 1))
+}
+
+/// As [`soft_size`], of a tensor whose ranges take so many bits: see [`range_bits`].
+///
+/// # Panics
+/// When there is not one number of bits per group.
+pub fn soft_size_with(grouping: Grouping, bits: &[f32], floor: BitWidth, ranges: u64) -> f64 {
     let parts = tensor_parts(grouping, bits, floor);
-    parts.codes + (parts.widths + parts.ranges) as f64
+    parts.codes + (parts.widths + ranges) as f64
 }
 
 /// The part of [`soft_size`] that no gradient reaches: the bits of the range and of the widths.
@@ -157,15 +188,21 @@ pub fn soft_size(grouping: Grouping, bits: &[f32], floor: BitWidth) -> f64 {
 /// # Panics
 /// When there is not one number of bits per group.
 pub fn soft_overhead(grouping: Grouping, bits: &[f32], floor: BitWidth) -> u64 {
-    let parts = tensor_parts(grouping, bits, floor);
-    parts.widths + parts.ranges
+    soft_overhead_with(grouping, bits, floor, range_bits(RangeForm::Full, 1))
 }
 
-/// The three sums of the formula, with codes counted in whatever the bits are counted in.
+/// As [`soft_overhead`], of a tensor whose ranges take so many bits: see [`range_bits`].
+///
+/// # Panics
+/// When there is not one number of bits per group.
+pub fn soft_overhead_with(grouping: Grouping, bits: &[f32], floor: BitWidth, ranges: u64) -> u64 {
+    tensor_parts(grouping, bits, floor).widths + ranges
+}
+
+/// The sums of the formula that depend on widths, with codes counted in whatever the bits are counted in.
 struct TensorParts<T> {
     codes: T,
     widths: u64,
-    ranges: u64,
 }
 
 /// A number of bits of a group, whole or real.
@@ -209,11 +246,7 @@ fn tensor_parts<B: GroupBits>(grouping: Grouping, bits: &[B], floor: BitWidth) -
     // Rounding keeps the order, so the largest rounded width is the rounded largest.
     let largest = bits.iter().filter_map(|bits| bits.rounded()).max();
     let choices = 1 + largest.unwrap_or(floor).get().saturating_sub(floor.get());
-    TensorParts {
-        codes,
-        widths: 8 + grouping.count() as u64 * u64::from(bits_to_tell(choices)),
-        ranges: 2 * 32,
-    }
+    TensorParts { codes, widths: 8 + grouping.count() as u64 * u64::from(bits_to_tell(choices)) }
 }
 
 /// `ceil(log2(choices))`: bits that tell one of so many choices.

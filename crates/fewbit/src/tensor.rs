@@ -1,17 +1,20 @@
-//! A weight tensor as it is stored: shape, range, one width per group, one code per weight.
+//! A weight tensor as it is stored: shape, ranges, one width per group, one code per weight.
 
-use crate::{BitWidth, GroupSize, Grouping, QuantizeError, UniformGrid, ValueRange};
+use crate::ranges::{Grids, dequantize};
+use crate::size::{ModelSize, nominal_size_with};
+use crate::{BitWidth, GroupSize, Grouping, QuantizeError, Ranges, UniformGrid, ValueRange};
 
 /// A weight tensor rounded to the grids of its groups.
 ///
-/// Weights are in stored order, `[out, …]` row by row, and groups are cut along it. All groups share
-/// the tensor's range; each has its own width. The parts always fit together, whichever way the
-/// tensor was made.
+/// Weights are in stored order, `[out, …]` row by row, and groups are cut along it. Each group has its
+/// own width; ranges are those of the tensor, its channels or its groups. The parts always fit together,
+/// whichever way the tensor was made. Where each group has a range, that of a group of no bits is not
+/// stored, so it is 0 to 0 here too.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedTensor {
     shape: Vec<usize>,
     group_size: GroupSize,
-    range: ValueRange,
+    ranges: Ranges,
     widths: Vec<BitWidth>,
     codes: Vec<u16>,
 }
@@ -30,8 +33,8 @@ impl QuantizedTensor {
         group_size: GroupSize,
         widths: Vec<BitWidth>,
     ) -> Result<Self, QuantizeError> {
-        let range = ValueRange::fit(weights)?;
-        Self::round(weights, range, shape, group_size, widths)
+        let ranges = Ranges::of_tensor(ValueRange::fit(weights)?);
+        Self::round(weights, ranges, shape, group_size, widths)
     }
 
     /// As [`quantize`](Self::quantize), over a range that is given; weights outside it get its ends.
@@ -45,29 +48,43 @@ impl QuantizedTensor {
         group_size: GroupSize,
         widths: Vec<BitWidth>,
     ) -> Result<Self, QuantizeError> {
+        Self::quantize_with(weights, Ranges::of_tensor(range), shape, group_size, widths)
+    }
+
+    /// As [`quantize`](Self::quantize), over ranges that are given; weights outside theirs get its ends.
+    ///
+    /// # Errors
+    /// [`QuantizeError`], as [`quantize`](Self::quantize) does, and [`QuantizeError::RangeCount`].
+    pub fn quantize_with(
+        weights: &[f32],
+        ranges: Ranges,
+        shape: &[usize],
+        group_size: GroupSize,
+        widths: Vec<BitWidth>,
+    ) -> Result<Self, QuantizeError> {
         // For the error alone: a given range does not show a NaN.
         ValueRange::fit(weights)?;
-        Self::round(weights, range, shape, group_size, widths)
+        Self::round(weights, ranges, shape, group_size, widths)
     }
 
     /// The tensor of finite weights.
     fn round(
         weights: &[f32],
-        range: ValueRange,
+        mut ranges: Ranges,
         shape: &[usize],
         group_size: GroupSize,
         widths: Vec<BitWidth>,
     ) -> Result<Self, QuantizeError> {
-        let grouping = checked_grouping(shape, group_size, weights.len(), widths.len())?;
-        let grids = grids(range);
+        let grouping = check_parts(shape, group_size, weights.len(), widths.len(), &ranges)?;
+        ranges.clear_pruned(&widths);
         let mut codes = vec![0; weights.len()];
-        for (group, width) in grouping.ranges().zip(&widths) {
-            grids[usize::from(width.get())].quantize_slice(&weights[group.clone()], &mut codes[group]);
-        }
-        Ok(Self { shape: shape.to_vec(), group_size, range, widths, codes })
+        Grids::new(&ranges, shape, grouping).each_piece(&widths, 0..weights.len(), |grid, piece| {
+            grid.quantize_slice(&weights[piece.clone()], &mut codes[piece]);
+        });
+        Ok(Self { shape: shape.to_vec(), group_size, ranges, widths, codes })
     }
 
-    /// The tensor of these parts.
+    /// The tensor of these parts, with one range for all of it.
     ///
     /// # Errors
     /// [`QuantizeError`]: a number of codes or widths that does not fit the shape, or a code that does
@@ -79,7 +96,23 @@ impl QuantizedTensor {
         widths: Vec<BitWidth>,
         codes: Vec<u16>,
     ) -> Result<Self, QuantizeError> {
-        let grouping = checked_grouping(&shape, group_size, codes.len(), widths.len())?;
+        Self::from_parts_with(shape, group_size, Ranges::of_tensor(range), widths, codes)
+    }
+
+    /// The tensor of these parts.
+    ///
+    /// # Errors
+    /// [`QuantizeError`]: a number of codes, widths or ranges that does not fit the shape, or a code that
+    /// does not fit its group's width.
+    pub fn from_parts_with(
+        shape: Vec<usize>,
+        group_size: GroupSize,
+        mut ranges: Ranges,
+        widths: Vec<BitWidth>,
+        codes: Vec<u16>,
+    ) -> Result<Self, QuantizeError> {
+        let grouping = check_parts(&shape, group_size, codes.len(), widths.len(), &ranges)?;
+        ranges.clear_pruned(&widths);
         for (group, &width) in grouping.ranges().zip(&widths) {
             let start = group.start;
             let too_large = |&code: &u16| u32::from(code) >= width.levels();
@@ -88,18 +121,18 @@ impl QuantizedTensor {
                 return Err(QuantizeError::CodeTooLarge { index, code: codes[index], width });
             }
         }
-        Ok(Self { shape, group_size, range, widths, codes })
+        Ok(Self { shape, group_size, ranges, widths, codes })
     }
 
     /// The tensor of parts that are known to fit, because they were just unpacked.
     pub(crate) const fn from_unpacked(
         shape: Vec<usize>,
         group_size: GroupSize,
-        range: ValueRange,
+        ranges: Ranges,
         widths: Vec<BitWidth>,
         codes: Vec<u16>,
     ) -> Self {
-        Self { shape, group_size, range, widths, codes }
+        Self { shape, group_size, ranges, widths, codes }
     }
 
     /// The rounded weights, in stored order.
@@ -115,10 +148,7 @@ impl QuantizedTensor {
     /// When `weights` has another length than the tensor.
     pub fn dequantize_into(&self, weights: &mut [f32]) {
         assert_eq!(weights.len(), self.len(), "one value per code");
-        let grids = grids(self.range);
-        for (group, width) in self.grouping().ranges().zip(&self.widths) {
-            grids[usize::from(width.get())].dequantize_slice(&self.codes[group.clone()], &mut weights[group]);
-        }
+        dequantize(&self.ranges, &self.shape, self.grouping(), &self.widths, &self.codes, weights);
     }
 
     /// The dimensions, `[out, …]`.
@@ -146,9 +176,9 @@ impl QuantizedTensor {
         Grouping::new(self.group_size, self.len())
     }
 
-    /// The range that all groups share.
-    pub fn range(&self) -> ValueRange {
-        self.range
+    /// The ranges that the weights were rounded over.
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
     }
 
     /// One width per group.
@@ -161,10 +191,17 @@ impl QuantizedTensor {
         &self.codes
     }
 
-    /// The grid of one group; `None` when there is no such group.
-    pub fn grid(&self, group: usize) -> Option<UniformGrid> {
-        let width = *self.widths.get(group)?;
-        Some(UniformGrid::new(self.range, width))
+    /// The grid of one weight, in stored order; `None` when there is no such weight.
+    pub fn grid(&self, index: usize) -> Option<UniformGrid> {
+        let width = *self.widths.get(self.grouping().group_of(index))?;
+        let runs = self.ranges.granularity().runs(&self.shape, self.grouping());
+        (index < self.len()).then(|| self.ranges.grid(runs.group_of(index), width))
+    }
+
+    /// The exact nominal size; `floor` is as for [`nominal_size`](crate::nominal_size).
+    pub fn nominal_size(&self, floor: BitWidth) -> ModelSize {
+        let ranges = self.ranges.stored(&self.widths).count() as u64 * self.ranges.form().bytes() as u64;
+        nominal_size_with(self.grouping(), &self.widths, floor, 8 * ranges)
     }
 
     /// Bits per weight, codes alone; 0 for no weights.
@@ -189,30 +226,33 @@ pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, &dimension| product.checked_mul(dimension))
 }
 
-/// The groups of a shape, once it is known that values and widths are as many as they must be.
-fn checked_grouping(
+/// An error unless a shape has so many elements.
+pub(crate) fn check_shape(shape: &[usize], found: usize) -> Result<(), QuantizeError> {
+    let expected =
+        element_count(shape).ok_or_else(|| QuantizeError::ShapeOverflow { shape: shape.to_vec() })?;
+    if expected != found {
+        return Err(QuantizeError::ElementCount { shape: shape.to_vec(), expected, found });
+    }
+    Ok(())
+}
+
+/// The groups of a shape, once it is known that values, widths and ranges are as many as they must be.
+fn check_parts(
     shape: &[usize],
     group_size: GroupSize,
     values: usize,
     widths: usize,
+    ranges: &Ranges,
 ) -> Result<Grouping, QuantizeError> {
-    let expected =
-        element_count(shape).ok_or_else(|| QuantizeError::ShapeOverflow { shape: shape.to_vec() })?;
-    if expected != values {
-        return Err(QuantizeError::ElementCount { shape: shape.to_vec(), expected, found: values });
-    }
+    check_shape(shape, values)?;
     let grouping = Grouping::new(group_size, values);
     if grouping.count() != widths {
         return Err(QuantizeError::WidthCount { expected: grouping.count(), found: widths });
     }
+    let granularity = ranges.granularity();
+    let (expected, found) = (granularity.count(shape, group_size).unwrap_or(0), ranges.values().len());
+    if expected != found {
+        return Err(QuantizeError::RangeCount { granularity, expected, found });
+    }
     Ok(grouping)
-}
-
-/// The grid of each width: made once per tensor, because groups are small and divisions slow.
-fn grids(range: ValueRange) -> [UniformGrid; BitWidth::COUNT] {
-    std::array::from_fn(|bits| {
-        // `COUNT` is one more than the widest, so the index is always a width.
-        let width = BitWidth::new(bits as u8).unwrap_or(BitWidth::MAX);
-        UniformGrid::new(range, width)
-    })
 }

@@ -123,9 +123,10 @@ fn what_is_neither_codes_nor_widths_of_a_resnet_20_takes_less_than_4_kib() {
     writer.metadata("model", &"m".repeat(120)).unwrap().metadata("recipe", "resnet20").unwrap();
     let quantized = |writer: &mut ContainerWriter, name: &str, shape: &[usize]| {
         let tensor = trained(shape.iter().product(), 8, &[2, 3, 4, 5], name.len() as u64);
-        let (range, widths, codes) = (tensor.range(), tensor.widths().to_vec(), tensor.codes().to_vec());
+        let (ranges, widths, codes) =
+            (tensor.ranges().clone(), tensor.widths().to_vec(), tensor.codes().to_vec());
         let size = tensor.group_size();
-        let tensor = QuantizedTensor::from_parts(shape.to_vec(), size, range, widths, codes).unwrap();
+        let tensor = QuantizedTensor::from_parts_with(shape.to_vec(), size, ranges, widths, codes).unwrap();
         writer.quantized(name, &tensor).unwrap();
     };
     let norm = |writer: &mut ContainerWriter, name: &str, channels: usize| {

@@ -1,12 +1,13 @@
 //! Files kept from every version of the format are read for ever.
 
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize,
-    QuantizedTensor, TensorKind, ValueRange, verify,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GridKind, GroupSize,
+    QuantizedTensor, RangeForm, RangeGranularity, Ranges, TensorKind, ValueRange, verify,
 };
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
+const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 fn widths(bits: &[u8]) -> Vec<BitWidth> {
@@ -77,8 +78,64 @@ fn make_long() -> ContainerWriter {
     writer
 }
 
+/// A tensor over ranges from `-a` to `a`, or of these ends.
+fn ranged(
+    shape: &[usize],
+    group: Option<usize>,
+    kind: (RangeGranularity, GridKind, RangeForm),
+    ends: &[(f32, f32)],
+    bits: &[u8],
+    codes: &[u16],
+) -> QuantizedTensor {
+    let group = group.map_or(GroupSize::WholeTensor, |weights| GroupSize::new(weights).unwrap());
+    let ends = ends.iter().map(|&(minimum, maximum)| ValueRange::new(minimum, maximum).unwrap()).collect();
+    let ranges = Ranges::new(kind.0, kind.1, kind.2, ends).unwrap();
+    QuantizedTensor::from_parts_with(shape.to_vec(), group, ranges, widths(bits), codes.to_vec()).unwrap()
+}
+
+/// Symmetric ranges of 64 channels: half-widths of eight values from 1/4 on.
+fn many_ends() -> Vec<(f32, f32)> {
+    let half_widths = (0..64u8).map(|channel| 0.25 + 0.125 * f32::from(channel * channel % 61 % 8));
+    half_widths.map(|a| (-a, a)).collect()
+}
+
+/// The maker of `fixtures/container/1/ranges.fewbit`: every granularity, kind of grid and form of ranges.
+/// Like the others, it never changes.
+fn make_ranges() -> ContainerWriter {
+    use GridKind::{MinMax, Signed};
+    use RangeForm::{Full, Half, SymmetricFull, SymmetricHalf};
+    use RangeGranularity::{Channel, Group, Tensor};
+    let half = ranged(&[3], None, (Tensor, MinMax, Half), &[(-0.5, 1.0)], &[2], &[0, 2, 3]);
+    let signed = ranged(&[4], None, (Tensor, Signed, SymmetricFull), &[(-1.0, 1.0)], &[2], &[0, 1, 2, 3]);
+    let ends = [(-1.0, 2.0), (0.0, 3.0), (0.5, 0.5)];
+    let channel = ranged(&[3, 2], Some(3), (Channel, MinMax, Half), &ends, &[2, 2], &[0, 3, 1, 2, 0, 0]);
+    let full = ranged(&[3, 2], None, (Channel, MinMax, Full), &ends, &[2], &[3, 0, 3, 0, 0, 0]);
+    let ends = [(-1.0, 1.0), (0.0, 0.0), (-2.0, 2.0)];
+    let codes = [0, 2, 3, 0, 0, 0, 0, 7];
+    let group = ranged(&[8], Some(3), (Group, Signed, SymmetricHalf), &ends, &[2, 0, 3], &codes);
+    let codes: Vec<u16> = (0..128).map(|index| index % 7 % 4).collect();
+    let many = |form| ranged(&[64, 2], None, (Channel, MinMax, form), &many_ends(), &[2], &codes);
+    let mut writer = ContainerWriter::new();
+    writer
+        .quantized_as("half", &half, CodeEncoding::Packed)
+        .and_then(|w| w.quantized_as("signed", &signed, CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("channel.packed", &channel, CodeEncoding::Packed))
+        .and_then(|w| w.quantized_as("channel.coded", &full, CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("group.packed", &group, CodeEncoding::Packed))
+        .and_then(|w| w.quantized_as("group.coded", &group, CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("many.own", &many(SymmetricHalf), CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("many.shared", &many(SymmetricHalf), CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("many.half", &many(Half), CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("many.full", &many(Full), CodeEncoding::Coded))
+        .and_then(|w| w.quantized_as("many.long", &many(SymmetricFull), CodeEncoding::Coded))
+        .and_then(|w| w.alias("tied", "group.coded"))
+        .unwrap();
+    writer
+}
+
 #[test]
 fn version_1_is_still_written_as_it_was() {
+    assert_eq!(make_ranges().to_bytes(), RANGES);
     assert_eq!(make_golden().to_bytes(), GOLDEN);
     assert_eq!(make_long().to_bytes(), LONG);
     assert_eq!(ContainerWriter::new().to_bytes(), EMPTY);
@@ -163,12 +220,53 @@ fn version_1_is_still_read() {
     assert_eq!((packed.as_ptr() as usize - LONG.as_ptr() as usize) % 64, 0);
 }
 
+/// Every value by hand. Signed levels of a half-width of 1 are -1, -1/2, 0, 1/2 at 2 bits, and of 2 with
+/// 3 bits -2, -3/2 and so on up to 3/2.
+#[test]
+fn ranges_of_version_1_are_still_read() {
+    assert_eq!(verify(RANGES), Ok(()));
+    let reader = ContainerReader::new(RANGES).unwrap();
+    let values = |name| reader.values(name).unwrap();
+    assert_eq!(values("half"), [-0.5, 0.5, 1.0]);
+    assert_eq!(values("signed"), [-1.0, -0.5, 0.0, 0.5]);
+    assert_eq!(values("channel.packed"), [-1.0, 2.0, 1.0, 2.0, 0.5, 0.5]);
+    assert_eq!(values("channel.coded"), [2.0, -1.0, 3.0, 0.0, 0.5, 0.5]);
+    for name in ["group.packed", "group.coded", "tied"] {
+        assert_eq!(values(name), [-1.0, 0.0, 0.5, 0.0, 0.0, 0.0, -2.0, 1.5], "{name}");
+    }
+    for name in ["many.own", "many.shared", "many.half", "many.full", "many.long"] {
+        let values = values(name);
+        for (channel, (minimum, maximum)) in many_ends().into_iter().enumerate() {
+            for index in [2 * channel, 2 * channel + 1] {
+                let code = f64::from(index as u16 % 7 % 4);
+                // Half-widths are eighths, so that a third of one is what is rounded.
+                let value = f64::from(minimum) + code * f64::from(maximum - minimum) / 3.0;
+                assert!((f64::from(values[index]) - value).abs() < 1e-7, "{name} {index}");
+            }
+        }
+    }
+    let bytes = |name| reader.tensor(name).unwrap().bytes().ranges;
+    // One number of two bytes for two of three groups, and two of four for three channels.
+    assert_eq!((bytes("half"), bytes("signed"), bytes("group.packed")), (4, 4, 4));
+    assert!(bytes("many.shared") < bytes("many.own"));
+    let entry = reader.tensor("group.coded").unwrap();
+    let found = (entry.range_granularity(), entry.grid_kind(), entry.range_form(), entry.range());
+    let expected =
+        (Some(RangeGranularity::Group), Some(GridKind::Signed), Some(RangeForm::SymmetricHalf), None);
+    assert_eq!(found, expected);
+}
+
 /// `cargo test -p fewbit --test golden -- --ignored` makes the files, where there are none.
 #[test]
 #[ignore = "makes the golden files; released ones are never made again"]
 fn make_the_golden_files() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/container/1/");
-    let files = [("golden", make_golden()), ("long", make_long()), ("empty", ContainerWriter::new())];
+    let files = [
+        ("golden", make_golden()),
+        ("long", make_long()),
+        ("ranges", make_ranges()),
+        ("empty", ContainerWriter::new()),
+    ];
     for (name, writer) in files {
         let path = format!("{folder}{name}.fewbit");
         assert_eq!(std::fs::metadata(&path).map_or(0, |found| found.len()), 0, "{path} is already there");

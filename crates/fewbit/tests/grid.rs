@@ -1,6 +1,6 @@
 //! The laws of rounding to a uniform grid, and cases worked by hand.
 
-use fewbit::{BitWidth, GroupSize, QuantizeError, QuantizedTensor, UniformGrid, ValueRange};
+use fewbit::{BitWidth, GridKind, GroupSize, QuantizeError, QuantizedTensor, UniformGrid, ValueRange};
 use fewbit_testing::{GROUP_SIZES, Numbers, RAGGED_LENGTHS, half_ulp};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,6 +11,17 @@ fn width(bits: u8) -> BitWidth {
 
 fn grid(minimum: f32, maximum: f32, bits: u8) -> UniformGrid {
     UniformGrid::new(ValueRange::new(minimum, maximum).unwrap(), width(bits))
+}
+
+/// The grid of two's complement from `-half_width`.
+fn signed(half_width: f32, bits: u8) -> UniformGrid {
+    UniformGrid::of(GridKind::Signed, ValueRange::symmetric(half_width).unwrap(), width(bits))
+}
+
+/// Both grids of some weights.
+fn fitted(weights: &[f32], bits: u8) -> [UniformGrid; 2] {
+    let range = ValueRange::fit(weights).unwrap();
+    [UniformGrid::new(range, width(bits)), UniformGrid::of(GridKind::Signed, range, width(bits))]
 }
 
 /// Finite weights of every size, subnormal and near the largest float included.
@@ -37,6 +48,46 @@ fn ties_go_to_the_even_code() {
     assert_eq!(grid(0.0, 3.0, 3).quantize(1.5), 4);
     // Two levels: the middle goes to 0.
     assert_eq!(grid(-1.0, 1.0, 1).quantize(0.0), 0);
+}
+
+/// Four levels about zero: -1, -1/2, 0, 1/2; two: -1, 0. Ties go to the even code, counted from the
+/// lowest level.
+#[test]
+fn signed_levels_are_those_of_twos_complement() {
+    let two = signed(1.0, 2);
+    assert_eq!([0, 1, 2, 3].map(|c| two.dequantize(c)), [-1.0, -0.5, 0.0, 0.5]);
+    assert_eq!(
+        [-1.0, -0.76, -0.74, -0.26, -0.24, 0.24, 0.26].map(|x| two.quantize(x)),
+        [0, 0, 1, 1, 2, 2, 3]
+    );
+    assert_eq!([-0.75, -0.25, 0.25].map(|x| two.quantize(x)), [0, 2, 2]);
+    assert_eq!(([-9.0, f32::NEG_INFINITY].map(|x| two.quantize(x)), two.step()), ([0, 0], 0.5));
+    assert_eq!([0.74, 0.76, 1.0, f32::INFINITY].map(|x| two.quantize(x)), [3; 4]);
+    assert_eq!((two.quantize(f32::NAN), two.dequantize(4)), (0, 0.5));
+    let one = signed(1.0, 1);
+    assert_eq!([0, 1].map(|c| one.dequantize(c)), [-1.0, 0.0]);
+    assert_eq!([-0.51, -0.5, -0.49, 3.0].map(|x| one.quantize(x)), [0, 0, 1, 1]);
+    // Of a range that is not symmetric, its larger end counts.
+    let range = ValueRange::new(-0.25, 1.0).unwrap();
+    assert_eq!(UniformGrid::of(GridKind::Signed, range, width(2)), two);
+}
+
+#[test]
+fn signed_grids_of_nothing_are_positive_zeros() {
+    for grid in [signed(0.0, 3), signed(2.0, 0)] {
+        assert_eq!((grid.step(), grid.quantize(-1.0), grid.quantize(1.0)), (0.0, 0, 0));
+        assert_eq!([0, 3].map(|c| grid.dequantize(c).to_bits()), [0, 0]);
+    }
+    for bits in 1..=16 {
+        // Half of the codes are below zero.
+        assert_eq!(signed(0.3, bits).dequantize(1 << (bits - 1)).to_bits(), 0);
+    }
+    for bad in [-1.0, -0.0] {
+        assert!(matches!(ValueRange::symmetric(bad), Err(QuantizeError::NegativeHalfWidth { .. })));
+    }
+    for bad in [f32::NAN, f32::INFINITY] {
+        assert!(matches!(ValueRange::symmetric(bad), Err(QuantizeError::BadRange { .. })));
+    }
 }
 
 #[test]
@@ -130,9 +181,40 @@ proptest! {
         a in any_finite(), b in any_finite(), bits in 1u8..=16, weight in prop::num::f32::ANY, code: u16,
     ) {
         let (minimum, maximum) = (a.min(b), a.max(b));
-        let grid = grid(minimum, maximum, bits);
-        prop_assert!(u32::from(grid.quantize(weight)) < width(bits).levels());
-        prop_assert!((minimum..=maximum).contains(&grid.dequantize(code)));
+        let half_width = b.abs();
+        for (grid, range) in [
+            (grid(minimum, maximum, bits), minimum..=maximum),
+            (signed(half_width, bits), -half_width..=half_width),
+        ] {
+            prop_assert!(u32::from(grid.quantize(weight)) < width(bits).levels());
+            prop_assert!(range.contains(&grid.dequantize(code)));
+        }
+    }
+
+    /// The formula with 24 bits times 16 in 53, and the nearest of all levels by exact distances: weight
+    /// and level are multiples of a number that both fit 53 bits of.
+    #[test]
+    fn signed_codes_are_the_nearest_levels_of_the_formula(
+        half_width in 1e-3f32..8.0, bits in 1u8..=16, share in -1.2f64..1.2, tie in any::<bool>(),
+    ) {
+        let grid = signed(half_width, bits);
+        let points = f64::from(1u32 << (bits - 1));
+        let step = f64::from(half_width) / points;
+        prop_assert_eq!(grid.step(), step);
+        let k = (share * points).floor();
+        let weight = if tie { ((k + 0.5) * step) as f32 } else { (share * f64::from(half_width)) as f32 };
+        let code = grid.quantize(weight);
+        let distance = |code: f64| (f64::from(weight) - (code - points) * step).abs();
+        let found = distance(code.into());
+        for other in [f64::from(code) - 1.0, f64::from(code) + 1.0] {
+            if (0.0..2.0 * points).contains(&other) {
+                let nearer = found < distance(other) || found == distance(other) && code.is_multiple_of(2);
+                prop_assert!(nearer, "{weight} became {code}, not {other}");
+            }
+        }
+        let value = (step * (f64::from(code) - points)) as f32;
+        prop_assert_eq!(grid.dequantize(code), value);
+        prop_assert!((-half_width..half_width).contains(&value));
     }
 
     #[test]
@@ -140,30 +222,35 @@ proptest! {
         let (minimum, maximum) = (a.min(b), a.max(b));
         let grid = grid(minimum, maximum, bits);
         let weight = (f64::from(minimum) + share * (f64::from(maximum) - f64::from(minimum))) as f32;
-        let once = grid.dequantize(grid.quantize(weight));
-        prop_assert_eq!(grid.dequantize(grid.quantize(once)), once);
+        for grid in [grid, signed(a.abs(), bits)] {
+            let once = grid.dequantize(grid.quantize(weight));
+            prop_assert_eq!(grid.dequantize(grid.quantize(once)), once);
+        }
     }
 
     #[test]
     fn rounding_keeps_the_order(weights in vec(any_finite(), 2..40), bits in 1u8..=16) {
-        let grid = UniformGrid::fit(&weights, width(bits)).unwrap();
+        let grids = fitted(&weights, bits);
         let mut sorted = weights;
         sorted.sort_by(f32::total_cmp);
-        let codes: Vec<u16> = sorted.iter().map(|&w| grid.quantize(w)).collect();
-        prop_assert!(codes.is_sorted());
-        prop_assert!(codes.iter().map(|&c| grid.dequantize(c)).is_sorted());
+        for grid in grids {
+            let codes: Vec<u16> = sorted.iter().map(|&w| grid.quantize(w)).collect();
+            prop_assert!(codes.is_sorted());
+            prop_assert!(codes.iter().map(|&c| grid.dequantize(c)).is_sorted());
+        }
     }
 
     #[test]
     fn slices_are_rounded_as_their_elements(weights in vec(prop::num::f32::ANY, 0..60), bits in 0u8..=16) {
-        let grid = grid(-1.5, 0.75, bits);
-        let mut codes = vec![7; weights.len()];
-        grid.quantize_slice(&weights, &mut codes);
-        let mut values = vec![7.0; weights.len()];
-        grid.dequantize_slice(&codes, &mut values);
-        for ((&weight, &code), &value) in weights.iter().zip(&codes).zip(&values) {
-            prop_assert_eq!(code, grid.quantize(weight));
-            prop_assert_eq!(value, grid.dequantize(code));
+        for grid in [grid(-1.5, 0.75, bits), signed(1.5, bits)] {
+            let mut codes = vec![7; weights.len()];
+            grid.quantize_slice(&weights, &mut codes);
+            let mut values = vec![7.0; weights.len()];
+            grid.dequantize_slice(&codes, &mut values);
+            for ((&weight, &code), &value) in weights.iter().zip(&codes).zip(&values) {
+                prop_assert_eq!(code, grid.quantize(weight));
+                prop_assert_eq!(value, grid.dequantize(code));
+            }
         }
     }
 

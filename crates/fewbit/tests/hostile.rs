@@ -7,6 +7,7 @@ use fewbit_testing::Numbers;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
+const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 /// A file of this head, without its mark and check sum, and these data, with right check sums.
@@ -42,7 +43,7 @@ const SUM: &[u8] = &[0; 4];
 
 #[test]
 fn every_prefix_is_an_error_that_says_the_file_is_cut() {
-    for golden in [GOLDEN, LONG, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
         for len in 0..golden.len() {
             match probe(&golden[..len]) {
                 Err(ReadError::Empty) => assert_eq!(len, 0),
@@ -57,7 +58,7 @@ fn every_prefix_is_an_error_that_says_the_file_is_cut() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    for golden in [GOLDEN, LONG, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
         let mut bytes = golden.to_vec();
         for bit in 0..8 * golden.len() {
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -70,7 +71,7 @@ fn every_flipped_bit_is_found() {
 
 #[test]
 fn whatever_follows_the_file_is_found() {
-    for golden in [GOLDEN, LONG, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
         for extra in 1..20 {
             let bytes = [golden, &vec![0; extra]].concat();
             let fault = verify(&bytes).unwrap_err();
@@ -209,12 +210,23 @@ fn bad_names_are_typed_errors() {
 fn bad_encodings_and_aliases_are_typed_errors() {
     let name = "a".to_owned();
     assert_eq!(error(&[&[0, 1, 0, 2, b'a', 6]]), ReadError::UnknownEncoding { name: name.clone(), found: 6 });
-    // One range per channel and per group are kept for later.
-    for found in [1, 2, 15] {
-        let name = name.clone();
-        let form = 1 | found << 4;
-        assert_eq!(error(&[&[0, 1, 0, 2, b'a', form]]), ReadError::UnknownGranularity { name, found });
+    // No fourth granularity; a signed grid whose ranges are not symmetric.
+    for found in [3, 7, 31, 16, 20, 21] {
+        for encoding in [1, 2] {
+            let name = name.clone();
+            let form = encoding | found << 3;
+            let shape: &[u8] = &[1, 0];
+            assert_eq!(error(&[&[0, 1, 0, 2, b'a', form], shape]), ReadError::UnknownRanges { name, found });
+        }
     }
+    // Floats and aliases have no ranges.
+    let floats = |form: u8| error(&[&[0, 1, 0, 2, b'a', form, 1, 0]]);
+    for (encoding, found) in [(0, 1), (3, 4), (4, 28)] {
+        let name = name.clone();
+        assert_eq!(floats(encoding | found << 3), ReadError::UnknownRanges { name, found });
+    }
+    let tied = error(&[&[0, 2, 0, 2, b'a', 0, 1, 0], &[0, 2, b'b', 5 | 1 << 3, 0]]);
+    assert!(matches!(tied, ReadError::UnknownRanges { found: 1, .. }));
     let first = [0, 3, 0, 2, b'a', 0, 1, 0];
     // To itself, to a later one, and to an alias.
     for target in [1, 2, 9] {
@@ -296,7 +308,7 @@ fn bad_widths_and_padding_are_typed_errors() {
     }
     let nan = f32::NAN.to_le_bytes();
     for range in [[nan, nan], [1f32.to_le_bytes(), 0f32.to_le_bytes()]] {
-        assert!(matches!(error(&[start, &range.concat(), &[2, 2]]), ReadError::BadTensor { .. }));
+        assert!(matches!(error(&[start, &range.concat(), &[2, 2]]), ReadError::BadRange { index: 0, .. }));
     }
     // More groups of width 2 than there are, none of it, all of it, and too many to count.
     for count in [4, 0, 3, 127] {
@@ -360,6 +372,109 @@ fn bad_streams_are_typed_errors() {
         let found = stream(data);
         assert!(matches!(found, Err(ReadError::BadCoding { what: "codes", .. })), "{data:?}: {found:?}");
     }
+}
+
+/// The first byte of a table's entry that says so: an encoding, a granularity, half, symmetric, signed.
+const fn form(encoding: u8, granularity: u8, flags: [bool; 3]) -> u8 {
+    let [half, symmetric, signed] = flags;
+    encoding | (granularity | (half as u8) << 2 | (symmetric as u8) << 3 | (signed as u8) << 4) << 3
+}
+
+#[test]
+fn bad_ranges_are_typed_errors() {
+    // Two channels of one weight without bits, so that ranges are all their data.
+    let two = |form: u8, directory: &[u8], data: &[u8]| {
+        let bytes = file(&[&[0, 1, 0, 2, b'a', form, 1, 2, 0, 0, 0], directory, SUM], data);
+        let found = probe(&bytes);
+        if let Ok(reader) = ContainerReader::open(&bytes, &Limits::default()) {
+            // As texts, because NaN is not itself.
+            let text = |found: &Result<(), ReadError>| format!("{found:?}");
+            let ranges = reader.view("a").and_then(|view| view.ranges()).map(drop);
+            assert_eq!(text(&ranges), text(&found), "a range is bad for whoever asks for it");
+            assert_eq!(text(&reader.values("a").map(drop)), text(&found));
+        }
+        found
+    };
+    let index_of = |found: Result<(), ReadError>| match found {
+        Err(ReadError::BadRange { index, .. }) => index,
+        other => panic!("{other:?}"),
+    };
+    // Half-widths of 16 bits: infinite, NaN, negative, a negative zero.
+    let (packed, coded) = (form(1, 1, [true, true, true]), form(2, 1, [true, true, true]));
+    assert_eq!(two(packed, &[], &[0, 0x3c, 0, 0]), Ok(()));
+    for upper in [0x7c, 0x7e, 0xbc, 0x80] {
+        assert_eq!(index_of(two(packed, &[], &[0, upper, 0, 0])), 0);
+        assert_eq!(index_of(two(packed, &[], &[0, 0x3c, 0, upper])), 1);
+        // Coded, the upper bytes come first.
+        assert_eq!(index_of(two(coded, &[0], &[0x3c, upper, 0, 0])), 1);
+    }
+    // Minima 0 and 1, maxima 1 and 0; a minimum that is NaN.
+    let both = form(1, 1, [true, false, false]);
+    assert_eq!(two(both, &[], &[0, 0, 0, 0x3c, 0, 0x3c, 0, 0x3c]), Ok(()));
+    assert_eq!(index_of(two(both, &[], &[0, 0, 0, 0x3c, 0, 0x3c, 0, 0])), 1);
+    assert_eq!(index_of(two(both, &[], &[1, 0x7c, 0, 0x3c, 0, 0x3c, 0, 0x3c])), 0);
+    let full = form(1, 1, [false, true, false]);
+    let [one, nan] = [1f32, f32::NAN].map(f32::to_le_bytes);
+    assert_eq!(two(full, &[], &[one, one].concat()), Ok(()));
+    assert_eq!(index_of(two(full, &[], &[one, nan].concat())), 1);
+    for len in [3, 5] {
+        assert!(two(packed, &[], &vec![0; len]).is_err());
+    }
+    // In the table, where there is one for the whole tensor.
+    let only = |form: u8, range: &[u8]| error(&[&[0, 1, 0, 2, b'a', form, 1, 2, 0], range, &[0, 0]]);
+    assert_eq!(index_of(Err(only(form(1, 0, [true, true, true]), &[0, 0x80]))), 0);
+    assert_eq!(index_of(Err(only(form(1, 0, [true, false, false]), &[0, 0x3c, 0, 0]))), 0);
+
+    // A model that is none, bits behind the model, nothing to share.
+    assert_eq!(two(coded, &[0], &[0x3c, 0, 0, 0]), Ok(()));
+    assert!(matches!(two(coded, &[3], &[0; 4]), Err(ReadError::UnknownModel { found: 3, .. })));
+    assert!(matches!(two(coded, &[4], &[0; 4]), Err(ReadError::BadPacking { what: "models", .. })));
+    let shared = two(coded, &[2], &[0; 4]);
+    assert!(matches!(shared, Err(ReadError::BadCoding { what: "frequencies", .. })), "{shared:?}");
+    // One symbol takes no stream, and an infinite one is found all the same.
+    assert_eq!(two(coded, &[1, 0x3c, 0], &[0, 1]), Ok(()));
+    assert_eq!(index_of(two(coded, &[1, 0x7c, 0], &[0, 1])), 0);
+    let halves: &[u8] = &[1, 0, 1, 0x80, 0x10];
+    for stream in [&[][..], &[0; 3], &[0; 4], &[0xff; 4], &[0; 30]] {
+        let directory = [halves, &[stream.len() as u8]].concat();
+        let found = two(coded, &directory, &[stream, &[0, 0]].concat());
+        assert!(matches!(found, Err(ReadError::BadCoding { what: "ranges", .. })), "{stream:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_bad_range_is_told_with_its_place() {
+    let reader = ContainerReader::new(RANGES).unwrap();
+    for (name, upper) in [("channel.packed", 7), ("group.packed", 1), ("many.own", 0)] {
+        let ranges = reader.view(name).unwrap().range_bytes();
+        let start = ranges.as_ptr() as usize - RANGES.as_ptr() as usize;
+        let mut bytes = RANGES.to_vec();
+        bytes[start + upper] = 0xfc;
+        repair(&mut bytes);
+        let fault = verify(&bytes).unwrap_err();
+        let index = reader.tensors().iter().position(|entry| entry.name() == name).unwrap();
+        assert_eq!(fault.section, Section::Data { index: 0, tensor: name.to_owned() }, "{index}");
+        let ranges = start as u64..(start + ranges.len()) as u64;
+        assert!(ranges.contains(&fault.offset), "{fault:?}");
+        let opened = ContainerReader::new(&bytes).unwrap();
+        assert_eq!(opened.values(name), Err(fault.source));
+        assert!(opened.values("signed").is_ok());
+    }
+}
+
+#[test]
+fn ranges_that_are_not_there_are_refused_before_memory_is_spent() {
+    // 2^26 channels of no bits: of four bytes each, packed or coded, in a file of a few bytes.
+    let many = [0x80, 0x80, 0x80, 0x20];
+    for (encoding, directory) in [(1, &[][..]), (2, &[0][..])] {
+        let head = [0, 1, 0, 2, b'a', form(encoding, 1, [false, true, false]), 1];
+        // Two planes of the upper half, in four bits.
+        let found = error(&[&head, &many, &[0, 0, 0], directory, SUM]);
+        assert!(matches!(found, ReadError::Truncated { needed: 0x1000_0000, .. }), "{found:?}");
+    }
+    // Groups of no bits have none, however many they are.
+    let groups = [0, 1, 0, 2, b'a', form(1, 2, [false; 3]), 1, 0x80, 0x40, 1, 0, 0];
+    assert_eq!(probe(&file(&[&groups], &[])), Ok(()));
 }
 
 #[test]

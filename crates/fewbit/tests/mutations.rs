@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use fewbit::arbitrary::{self, LIMITS, fit, repair};
 use fewbit::container::probe_with_limits;
-use fewbit::{BitWidth, CodeEncoding, ContainerWriter, FloatEncoding, GroupSize, QuantizedTensor, ReadError};
+use fewbit::{
+    BitWidth, CodeEncoding, ContainerWriter, FloatEncoding, GridKind, GroupSize, QuantizedTensor, RangeForm,
+    RangeGranularity, Ranges, ReadError,
+};
 use fewbit_testing::Numbers;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
+const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
 
 /// Files that between them have every field of the format.
@@ -28,7 +32,34 @@ fn samples() -> Vec<Vec<u8>> {
         writer.float_as(&name, &[10], &weights[..10], FloatEncoding::Float16).unwrap();
     }
     writer.alias("tied", "layer0.weight").unwrap();
-    vec![GOLDEN.to_vec(), writer.to_bytes(), ContainerWriter::new().to_bytes()]
+    vec![
+        GOLDEN.to_vec(),
+        writer.to_bytes(),
+        RANGES.to_vec(),
+        ranged(&mut numbers),
+        ContainerWriter::new().to_bytes(),
+    ]
+}
+
+/// A file of tensors with many ranges, and little else.
+fn ranged(numbers: &mut Numbers) -> Vec<u8> {
+    let mut writer = ContainerWriter::new();
+    let size = GroupSize::new(3).unwrap();
+    let kinds = [
+        (RangeGranularity::Channel, GridKind::Signed, RangeForm::SymmetricHalf, CodeEncoding::Coded),
+        (RangeGranularity::Group, GridKind::MinMax, RangeForm::Half, CodeEncoding::Coded),
+        (RangeGranularity::Channel, GridKind::MinMax, RangeForm::Full, CodeEncoding::Packed),
+        (RangeGranularity::Group, GridKind::MinMax, RangeForm::SymmetricFull, CodeEncoding::Packed),
+        (RangeGranularity::Tensor, GridKind::Signed, RangeForm::SymmetricHalf, CodeEncoding::Packed),
+    ];
+    for (index, (granularity, kind, form, encoding)) in kinds.into_iter().enumerate() {
+        let weights = numbers.weights(100);
+        let widths = (0..34).map(|_| BitWidth::new(numbers.below(4) as u8).unwrap()).collect();
+        let ranges = Ranges::fit(&weights, &[50, 2], size, granularity, kind, form).unwrap();
+        let tensor = QuantizedTensor::quantize_with(&weights, ranges, &[50, 2], size, widths).unwrap();
+        writer.quantized_as(&index.to_string(), &tensor, encoding).unwrap();
+    }
+    writer.to_bytes()
 }
 
 /// A number of 2^64 - 1, as a file has it.
@@ -187,7 +218,7 @@ fn make_the_seeds_of_the_corpus() {
     let head = body(sample);
     let metadata = "model".len() + "sample".len() + 3;
     let table = [&head[metadata..metadata + 1], &head[metadata + 1..]].concat();
-    let seeds: [(&str, &str, Vec<u8>); 8] = [
+    let seeds: [(&str, &str, Vec<u8>); 9] = [
         ("header", "golden", body(GOLDEN)),
         ("header", "sample", head),
         ("table", "sample", table),
@@ -196,6 +227,7 @@ fn make_the_seeds_of_the_corpus() {
         ("entropy", "halves", vec![0, 0, 0, 1, 0x80, 0x10, 0, 0, 0x80, 0]),
         ("file", "golden", GOLDEN.to_vec()),
         ("file", "sample", sample.clone()),
+        ("file", "ranges", RANGES.to_vec()),
     ];
     for (target, name, bytes) in seeds {
         fs::create_dir_all(corpus(target)).unwrap();

@@ -124,7 +124,7 @@ proptest! {
             prop_assert_eq!(entry.len(), tensor.len());
             prop_assert_eq!(entry.mean_bits(), tensor.mean_bits());
             prop_assert_eq!(entry.width_histogram(), tensor.width_histogram());
-            prop_assert_eq!(entry.range(), Some(tensor.range()));
+            prop_assert_eq!(entry.range(), Some(tensor.ranges().values()[0]));
             prop_assert_eq!(entry.group_size(), Some(tensor.group_size()));
         }
         let read = reader.values("layer.bias").unwrap();

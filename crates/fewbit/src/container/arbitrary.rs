@@ -106,10 +106,12 @@ fn read_file(data: &[u8]) {
         let values = reader.values(entry.name());
         let codes = reader.quantized(entry.name());
         let _ = reader.view(entry.name()).map(|view| view.widths());
+        let ranges = reader.view(entry.name()).and_then(|view| view.ranges());
         assert!(!sound || values.is_ok(), "what is sound has all its values");
         if let (Ok(values), Ok(codes)) = (values, codes) {
             let same = values.iter().zip(codes.dequantize()).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same && entry.width_histogram() == codes.width_histogram(), "{entry:?}");
+            assert!(ranges.as_ref() == Ok(codes.ranges()), "{entry:?}");
         }
     }
 }

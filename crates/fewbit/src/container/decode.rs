@@ -6,9 +6,13 @@ use super::entry::{QuantizedEntry, TensorEntry};
 use super::head::Fault;
 use crate::bitpack::BitpackError;
 use crate::encoding::coded::{CodedFault, Directory};
+use crate::encoding::ranges::{self, RangeDirectory, RangesFault};
 use crate::encoding::widths::WidthsError;
 use crate::encoding::{Levels, floats, packed, widths};
-use crate::{BitWidth, Encoding, FloatEncoding, QuantizedTensor};
+use crate::ranges::dequantize;
+use crate::{
+    BitWidth, Encoding, FloatEncoding, GridKind, QuantizedTensor, RangeGranularity, Ranges, ValueRange,
+};
 
 /// The bytes that a tensor is decoded from.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +41,9 @@ impl TensorEntry {
         let mut codes = self.reserved(self.elements)?;
         codes.resize(self.elements, 0u16);
         decoding.codes_into(&widths, &mut codes)?;
-        let quantized = decoding.quantized;
+        let (quantized, ranges) = (decoding.quantized, decoding.ranges(&widths)?);
         // As many widths as groups and codes as weights, and each code has but its group's bits.
-        Ok(QuantizedTensor::from_unpacked(
-            self.shape.clone(),
-            quantized.group_size,
-            quantized.range,
-            widths,
-            codes,
-        ))
+        Ok(QuantizedTensor::from_unpacked(self.shape.clone(), quantized.group_size, ranges, widths, codes))
     }
 
     /// One width per group; an error for floats.
@@ -56,6 +54,19 @@ impl TensorEntry {
                 let name = self.name.clone();
                 Err(Fault::new(self.data_at.start, ReadError::NotQuantized { name }))
             }
+        }
+    }
+
+    /// Its ranges; an error for floats.
+    pub(super) fn decode_ranges(&self, source: Source<'_>) -> Result<Ranges, Fault> {
+        let decoding = self.decoding(source).ok_or_else(|| {
+            let name = self.name.clone();
+            Fault::new(self.data_at.start, ReadError::NotQuantized { name })
+        })?;
+        match decoding.quantized.ranges.granularity {
+            // Widths tell which groups have one.
+            RangeGranularity::Group => decoding.ranges(&decoding.widths()?),
+            _ => decoding.ranges(&[]),
         }
     }
 
@@ -104,9 +115,9 @@ impl TensorEntry {
 }
 
 impl Decoding<'_> {
-    /// The widths and the codes of packed data.
+    /// The codes and the widths of packed data.
     fn packed(&self) -> (&[u8], &[u8]) {
-        let data = self.source.data;
+        let data = split_ranges(self.source.data, self.quantized).0;
         data.split_at(data.len() - self.width_bytes())
     }
 
@@ -155,9 +166,59 @@ impl Decoding<'_> {
         directory.codes(self.source.data).map_err(|fault| self.coded_fault(fault))
     }
 
+    /// The ranges that are in the data.
+    fn stored_ranges(&self) -> Result<Vec<ValueRange>, Fault> {
+        let (data, bytes) = split_ranges(self.source.data, self.quantized);
+        let found = &self.quantized.ranges;
+        if self.entry.encoding != Encoding::Coded {
+            let ranges = ranges::unpack(bytes, found.form, found.stored);
+            return ranges.map_err(|fault| self.ranges_fault(fault, data.len()));
+        }
+        // Read once before, when the file was opened.
+        let mut places = found.tables_at;
+        let mut cursor = Cursor::at(self.source.head, found.directory_at);
+        RangeDirectory::read(&mut cursor, &self.entry.name, found.form, found.stored, &mut places)
+            .map_err(|error| Fault { offset: found.directory_at as u64, error })?
+            .decode(bytes)
+            .map_err(|fault| self.ranges_fault(fault, data.len()))
+    }
+
+    /// All ranges, those of groups of no bits included; only for ranges of groups must `widths` be theirs.
+    fn ranges(&self, widths: &[BitWidth]) -> Result<Ranges, Fault> {
+        let found = &self.quantized.ranges;
+        let values = match (found.of_tensor, found.granularity) {
+            (Some(range), _) => vec![range],
+            (None, RangeGranularity::Group) => {
+                let mut stored = self.stored_ranges()?.into_iter();
+                let mut values = self.entry.reserved(widths.len())?;
+                values.extend(widths.iter().map(|width| match *width {
+                    BitWidth::ZERO => ValueRange::default(),
+                    _ => stored.next().unwrap_or_default(),
+                }));
+                values
+            }
+            (None, _) => self.stored_ranges()?,
+        };
+        Ok(Ranges::from_stored(found.granularity, found.kind, found.form, values))
+    }
+
+    /// The values by way of the codes, for ranges of every kind.
+    fn values_of_codes(&self, values: &mut [f32]) -> Result<(), Fault> {
+        let widths = self.widths()?;
+        let mut codes = self.entry.reserved(self.entry.elements)?;
+        codes.resize(self.entry.elements, 0u16);
+        self.codes_into(&widths, &mut codes)?;
+        let ranges = self.ranges(&widths)?;
+        dequantize(&ranges, &self.entry.shape, self.quantized.classes.grouping(), &widths, &codes, values);
+        Ok(())
+    }
+
     fn values_into(&self, values: &mut [f32]) -> Result<(), Fault> {
         let classes = &self.quantized.classes;
-        let levels = Levels::new(self.quantized.range, classes);
+        let levels = match self.quantized.ranges.of_tensor {
+            Some(range) if self.quantized.ranges.kind == GridKind::MinMax => Levels::new(range, classes),
+            _ => return self.values_of_codes(values),
+        };
         match self.entry.encoding {
             Encoding::Coded => {
                 let directory = self.directory()?;
@@ -188,7 +249,7 @@ impl Decoding<'_> {
                 self.widths()?;
             }
         }
-        Ok(())
+        self.stored_ranges().map(drop)
     }
 
     fn packing(&self, what: &'static str, source: BitpackError, offset: usize) -> Fault {
@@ -210,10 +271,23 @@ impl Decoding<'_> {
         Fault::new(self.entry.data_at.start + offset as u64, error)
     }
 
+    /// `start` is where the ranges begin in the tensor's data.
+    fn ranges_fault(&self, fault: RangesFault, start: usize) -> Fault {
+        let offset = self.entry.data_at.start + (start + fault.offset) as u64;
+        let elements = self.entry.elements;
+        Fault::new(offset, fault.error.of_tensor(&self.entry.name, elements))
+    }
+
     fn coded_fault(&self, fault: CodedFault) -> Fault {
         let name = self.entry.name.clone();
         let CodedFault { offset, what, error } = fault;
         let offset = self.entry.data_at.start + offset as u64;
         Fault::new(offset, ReadError::BadCoding { name, what, source: error })
     }
+}
+
+/// The data of a tensor without its ranges, and those.
+pub(super) fn split_ranges<'d>(data: &'d [u8], quantized: &QuantizedEntry) -> (&'d [u8], &'d [u8]) {
+    let ranges = usize::try_from(quantized.ranges.bytes).unwrap_or(usize::MAX).min(data.len());
+    data.split_at(data.len() - ranges)
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::TensorBytes;
 use crate::encoding::classes::WidthClasses;
 use crate::encoding::coded::TablePlaces;
-use crate::{BitWidth, Encoding, GroupSize, ValueRange};
+use crate::encoding::ranges::RangePlaces;
+use crate::{BitWidth, Encoding, GridKind, GroupSize, RangeForm, RangeGranularity, ValueRange};
 
 /// Whether a tensor is stored as codes or as floats, or is another's second name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct TensorEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct QuantizedEntry {
     pub(super) group_size: GroupSize,
-    pub(super) range: ValueRange,
+    pub(super) ranges: RangesEntry,
     pub(super) classes: WidthClasses,
     /// Where the file says how its streams are divided, if it is coded.
     pub(super) directory_at: Range<usize>,
@@ -49,6 +50,24 @@ pub(super) struct QuantizedEntry {
     pub(super) tables_at: TablePlaces,
     /// Bytes of its data that are widths.
     pub(super) width_bytes: u64,
+}
+
+/// What the table says of a tensor's ranges.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RangesEntry {
+    pub(super) granularity: RangeGranularity,
+    pub(super) kind: GridKind,
+    pub(super) form: RangeForm,
+    /// The range of a tensor that has but one; others are in the data.
+    pub(super) of_tensor: Option<ValueRange>,
+    /// Ranges in its data.
+    pub(super) stored: usize,
+    /// Bytes of its data that are ranges, the last.
+    pub(super) bytes: u64,
+    /// Where the file says how their streams are divided, if they are coded.
+    pub(super) directory_at: usize,
+    /// Where the tensors before it have the frequency tables that they may share.
+    pub(super) tables_at: RangePlaces,
 }
 
 impl TensorEntry {
@@ -87,9 +106,24 @@ impl TensorEntry {
         Some(self.quantized.as_ref()?.group_size)
     }
 
-    /// Its smallest and largest value; `None` for floats.
+    /// The range of all its weights; `None` where channels or groups have their own, and for floats.
     pub fn range(&self) -> Option<ValueRange> {
-        Some(self.quantized.as_ref()?.range)
+        self.quantized.as_ref()?.ranges.of_tensor
+    }
+
+    /// What has a range of its own; `None` for floats.
+    pub fn range_granularity(&self) -> Option<RangeGranularity> {
+        Some(self.quantized.as_ref()?.ranges.granularity)
+    }
+
+    /// How its ranges are stored; `None` for floats.
+    pub fn range_form(&self) -> Option<RangeForm> {
+        Some(self.quantized.as_ref()?.ranges.form)
+    }
+
+    /// Where in a range its levels lie; `None` for floats.
+    pub fn grid_kind(&self) -> Option<GridKind> {
+        Some(self.quantized.as_ref()?.ranges.kind)
     }
 
     /// Bits per value: of the codes alone and before they are coded, 32 or 16 for floats; those of its

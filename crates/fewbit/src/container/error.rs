@@ -162,16 +162,16 @@ pub enum ReadError {
         /// The encoding's number.
         found: u8,
     },
-    /// A tensor's ranges are divided in no way that this version has.
-    #[error("tensor `{name}` has the unknown granularity of ranges {found}")]
-    UnknownGranularity {
+    /// A tensor's ranges are divided or stored in no way that this version has, or are those of floats.
+    #[error("tensor `{name}` has ranges of the unknown kind {found}")]
+    UnknownRanges {
         /// The tensor.
         name: String,
-        /// The granularity's number.
+        /// The kind's number, five bits.
         found: u8,
     },
-    /// Codes are modelled in no way that this version has.
-    #[error("tensor `{name}` has the unknown model of codes {found}")]
+    /// Codes or ranges are modelled in no way that this version has.
+    #[error("tensor `{name}` has the unknown model {found}")]
     UnknownModel {
         /// The tensor.
         name: String,
@@ -227,28 +227,30 @@ pub enum ReadError {
     BadPacking {
         /// The tensor.
         name: String,
-        /// `widths` or `codes`.
+        /// `widths`, `codes` or `models`.
         what: &'static str,
         /// What is wrong.
         source: BitpackError,
     },
-    /// The entropy coded widths or codes of a tensor do not decode.
+    /// A range is not finite, upside down, or has a negative half-width.
+    #[error("tensor `{name}`: range {index} of those stored is none")]
+    BadRange {
+        /// The tensor.
+        name: String,
+        /// Which of its ranges, from 0; those of groups of no bits are not stored.
+        index: usize,
+        /// What is wrong.
+        source: QuantizeError,
+    },
+    /// The entropy coded widths, codes or ranges of a tensor do not decode.
     #[error("tensor `{name}`: its {what} do not decode")]
     BadCoding {
         /// The tensor.
         name: String,
-        /// `widths`, `codes` or `frequencies`.
+        /// `widths`, `codes`, `ranges` or `frequencies`.
         what: &'static str,
         /// What is wrong.
         source: CodingError,
-    },
-    /// The parts of a tensor do not fit together.
-    #[error("tensor `{name}` is not a quantized tensor")]
-    BadTensor {
-        /// The tensor.
-        name: String,
-        /// What is wrong.
-        source: QuantizeError,
     },
     /// An alias stands for a tensor that is not before it in the table.
     #[error("alias `{name}` stands for tensor {target}, which does not come before it")]

@@ -9,7 +9,7 @@ use crate::ModelSize;
 pub struct TensorBytes {
     /// Its entry of the table, but for what is counted below: name, encoding, shape, group size.
     pub table: u64,
-    /// Its smallest and largest value.
+    /// Its ranges, packed or coded, and what their coding takes.
     pub ranges: u64,
     /// Each group's width, and how many groups have each.
     pub widths: u64,

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::cursor::{Cursor, number_bytes, put_number};
-use super::entry::{QuantizedEntry, TensorEntry, TensorKind};
+use super::entry::{QuantizedEntry, RangesEntry, TensorEntry, TensorKind};
 use super::header::over_limit;
 use super::limits::{NAME_BYTES, RANK};
 use super::{Limits, ReadError, TensorBytes};
 use crate::encoding::classes::WidthClasses;
 use crate::encoding::coded::{Directory, TablePlaces};
+use crate::encoding::ranges::{self, RangeDirectory, RangePlaces};
 use crate::encoding::{packed, widths};
 use crate::tensor::element_count;
-use crate::{BitWidth, Encoding, FloatEncoding, GroupSize, Grouping, QuantizedTensor, ValueRange};
+use crate::{
+    BitWidth, Encoding, FloatEncoding, GroupSize, Grouping, QuantizedTensor, RangeForm, RangeGranularity,
+    ValueRange,
+};
 
 /// The number that an encoding has in a file.
 const ENCODINGS: [(u8, Encoding); 5] = [
@@ -24,12 +28,10 @@ const ENCODINGS: [(u8, Encoding); 5] = [
 ];
 /// Where an encoding's number would be: no data, but the place of another tensor.
 const ALIAS: u8 = 5;
-/// One range for the whole tensor. 1 and 2 are kept for one per channel and one per group.
-const PER_TENSOR: u8 = 0;
+/// Bits of an encoding's number; those above say what ranges the tensor has.
+const ENCODING_BITS: u32 = 3;
 /// More data than any tensor has, and so few that sums of them do not overflow.
 const DATA_BYTES: u64 = 1 << 43;
-/// Two 32-bit floats.
-const RANGE_BYTES: u64 = 8;
 
 /// The names that were written, so that the next can be told by what it has in common with them.
 #[derive(Clone, Debug, Default)]
@@ -67,26 +69,30 @@ impl WrittenNames {
 pub(super) struct Earlier {
     /// Where the frequency tables are that came last.
     tables_at: TablePlaces,
+    range_tables_at: RangePlaces,
     /// Where the rest of each name is, behind what it shares.
     ends_at: Vec<Range<usize>>,
 }
 
-/// Appends what follows the name of a quantized tensor, but for the directory of a coded one.
+/// Appends what follows the name of a quantized tensor, but for the directories of a coded one.
 pub(super) fn put_quantized(
     table: &mut Vec<u8>,
     tensor: &QuantizedTensor,
     classes: &WidthClasses,
     encoding: Encoding,
 ) {
-    table.push(number_of(encoding));
+    let found = tensor.ranges();
+    let form = ranges::number_of(found.granularity(), found.kind(), found.form());
+    table.push(number_of(encoding) | form << ENCODING_BITS);
     put_shape(table, tensor.shape());
     let group_size = match tensor.group_size() {
         GroupSize::Weights(weights) => weights.get() as u64,
         GroupSize::WholeTensor => 0,
     };
     put_number(table, group_size);
-    table.extend_from_slice(&tensor.range().minimum().to_le_bytes());
-    table.extend_from_slice(&tensor.range().maximum().to_le_bytes());
+    if found.granularity() == RangeGranularity::Tensor {
+        table.extend(ranges::pack(found.values(), found.form()));
+    }
     table.extend([classes.minimum().get(), classes.maximum().get()]);
     if !classes.is_uniform() {
         let counts = &classes.histogram()[usize::from(classes.minimum().get())..];
@@ -131,12 +137,8 @@ pub(super) fn read_entry(
 ) -> Result<TensorEntry, ReadError> {
     let start = cursor.position();
     let name = read_name(cursor, earlier, known)?;
-    // The lower half is the encoding, the upper the granularity of the ranges.
     let [form] = cursor.array("a tensor's encoding")?;
-    let (number, granularity) = (form & 0x0f, form >> 4);
-    if granularity != PER_TENSOR {
-        return Err(ReadError::UnknownGranularity { name, found: granularity });
-    }
+    let (number, form) = (form & ((1 << ENCODING_BITS) - 1), form >> ENCODING_BITS);
     let mut entry = if number == ALIAS {
         read_alias(cursor, name, earlier)?
     } else {
@@ -156,13 +158,16 @@ pub(super) fn read_entry(
             data_at: 0..0,
         };
         match encoding {
-            Encoding::Packed | Encoding::Coded => read_quantized(cursor, &mut entry, &mut known.tables_at)?,
+            Encoding::Packed | Encoding::Coded => read_quantized(cursor, &mut entry, form, known)?,
             Encoding::Float32 => entry.set_floats(FloatEncoding::Float32),
             Encoding::Float16 => entry.set_floats(FloatEncoding::Float16),
             Encoding::BFloat16 => entry.set_floats(FloatEncoding::BFloat16),
         }
         entry
     };
+    if entry.kind != TensorKind::Quantized && form != 0 {
+        return Err(ReadError::UnknownRanges { name: entry.name, found: form });
+    }
     let bytes = &mut entry.bytes;
     // What was read is the entry itself, and parts of it that belong to ranges, widths and codes.
     let all = (cursor.position() - start) as u64 + entry.data_bytes;
@@ -236,50 +241,86 @@ fn read_shape(
 fn read_quantized(
     cursor: &mut Cursor<'_>,
     entry: &mut TensorEntry,
-    tables_at: &mut TablePlaces,
+    form: u8,
+    known: &mut Earlier,
 ) -> Result<(), ReadError> {
     let name = entry.name.as_str();
+    let Some((granularity, kind, form)) = ranges::from_number(form) else {
+        return Err(ReadError::UnknownRanges { name: name.to_owned(), found: form });
+    };
     // 0 is no group size, so it can stand for the whole tensor.
     let group_size = GroupSize::new(cursor.count("a group size")?).unwrap_or(GroupSize::WholeTensor);
-    let minimum = f32::from_le_bytes(cursor.array("a range's minimum")?);
-    let maximum = f32::from_le_bytes(cursor.array("a range's maximum")?);
-    let range = ValueRange::new(minimum, maximum)
-        .map_err(|source| ReadError::BadTensor { name: name.to_owned(), source })?;
+    let start = cursor.position();
+    let of_tensor = match granularity {
+        RangeGranularity::Tensor => Some(read_range(cursor, name, form)?),
+        _ => None,
+    };
+    let mut range_bytes = (cursor.position() - start) as u64;
     let start = cursor.position();
     let classes = read_classes(cursor, name, Grouping::new(group_size, entry.elements))?;
     let bytes = &mut entry.bytes;
-    bytes.ranges = RANGE_BYTES;
     bytes.widths = (cursor.position() - start) as u64;
     let start = cursor.position();
-    let tables_before = *tables_at;
+    let stored = match granularity {
+        RangeGranularity::Tensor => 0,
+        RangeGranularity::Channel => granularity.count(&entry.shape, group_size).unwrap_or(0),
+        // Groups of no bits have nothing to tell.
+        RangeGranularity::Group => classes.grouping().count() - classes.histogram()[0],
+    };
+    let (tables_at, range_tables_at) = (known.tables_at, known.range_tables_at);
+    let mut range_directory_at = start;
+    let range_data;
     let width_bytes;
     if entry.encoding == Encoding::Packed {
         let codes = packed::packed_bytes(&classes);
         width_bytes = widths::packed_bytes(&classes);
         bytes.codes = codes;
         bytes.widths += width_bytes;
+        range_data = ranges::packed_bytes(form, stored);
         entry.data_bytes = codes.saturating_add(width_bytes);
     } else {
-        let directory = Directory::read(cursor, name, &classes, tables_at)?;
+        let directory = Directory::read(cursor, name, &classes, &mut known.tables_at)?;
         let size = directory.size();
         width_bytes = directory.width_bytes();
         bytes.frequency_tables = size.frequency_tables;
         bytes.codes = size.codes;
         bytes.widths = bytes.widths.saturating_add(size.widths);
         entry.data_bytes = size.streams;
+        range_directory_at = cursor.position();
+        let directory = RangeDirectory::read(cursor, name, form, stored, &mut known.range_tables_at)?;
+        range_data = directory.data_bytes();
+        range_bytes += (cursor.position() - range_directory_at) as u64;
     }
+    bytes.ranges = range_bytes.saturating_add(range_data);
+    entry.data_bytes = entry.data_bytes.saturating_add(range_data);
     over_limit("bytes of a tensor's data", entry.data_bytes, DATA_BYTES)?;
     let directory_at = start..cursor.position();
     entry.kind = TensorKind::Quantized;
     entry.quantized = Some(Box::new(QuantizedEntry {
         group_size,
-        range,
+        ranges: RangesEntry {
+            granularity,
+            kind,
+            form,
+            of_tensor,
+            stored,
+            bytes: range_data,
+            directory_at: range_directory_at,
+            tables_at: range_tables_at,
+        },
         classes,
         directory_at,
-        tables_at: tables_before,
+        tables_at,
         width_bytes,
     }));
     Ok(())
+}
+
+/// The only range of a tensor.
+fn read_range(cursor: &mut Cursor<'_>, name: &str, form: RangeForm) -> Result<ValueRange, ReadError> {
+    let bytes = cursor.take(form.bytes() as u64, "a range")?;
+    let found = ranges::unpack(bytes, form, 1).map(|ranges| ranges.into_iter().next().unwrap_or_default());
+    found.map_err(|fault| fault.error.of_tensor(name, 1))
 }
 
 fn read_classes(cursor: &mut Cursor<'_>, name: &str, grouping: Grouping) -> Result<WidthClasses, ReadError> {

@@ -1,9 +1,9 @@
 //! A tensor where it lies in the file.
 
-use super::decode::Source;
+use super::decode::{Source, split_ranges};
 use super::entry::TensorEntry;
 use super::{Encoding, ReadError};
-use crate::{BitWidth, GroupSize, ValueRange};
+use crate::{BitWidth, GroupSize, Ranges};
 
 /// The stored bytes of one tensor and what they mean, without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -32,19 +32,28 @@ impl<'r> TensorView<'r> {
         self.entry.group_size()
     }
 
-    /// The smallest and largest value; `None` for floats.
-    pub fn range(&self) -> Option<ValueRange> {
-        self.entry.range()
+    /// The ranges of the tensor, its channels or its groups.
+    ///
+    /// # Errors
+    /// [`ReadError::NotQuantized`], ranges or widths that do not decode, or no memory for them.
+    pub fn ranges(&self) -> Result<Ranges, ReadError> {
+        self.entry.decode_ranges(self.source).map_err(|fault| fault.error)
     }
 
     /// Packed codes, the streams of coded ones, or floats.
     pub fn value_bytes(&self) -> &'r [u8] {
-        self.split().0
+        self.split()[0]
     }
 
     /// Packed or coded widths; none for floats, nor where all groups have one width.
     pub fn width_bytes(&self) -> &'r [u8] {
-        self.split().1
+        self.split()[1]
+    }
+
+    /// Packed or coded ranges; none for floats, nor where the tensor has but one range, which the table
+    /// holds.
+    pub fn range_bytes(&self) -> &'r [u8] {
+        self.split()[2]
     }
 
     /// One width per group.
@@ -67,17 +76,16 @@ impl<'r> TensorView<'r> {
         self.entry.decode_into(self.source, values).map_err(|fault| fault.error)
     }
 
-    /// What holds the values, then the widths.
-    fn split(&self) -> (&'r [u8], &'r [u8]) {
-        let data = self.source.data;
-        let widths = self.entry.quantized.as_ref().map_or(0, |quantized| quantized.width_bytes);
-        let widths = usize::try_from(widths).unwrap_or(usize::MAX).min(data.len());
+    /// What holds the values, then the widths, then the ranges.
+    fn split(&self) -> [&'r [u8]; 3] {
+        let Some(quantized) = self.entry.quantized.as_ref() else {
+            return [self.source.data, &[], &[]];
+        };
+        let (data, ranges) = split_ranges(self.source.data, quantized);
+        let widths = usize::try_from(quantized.width_bytes).unwrap_or(usize::MAX).min(data.len());
         match self.entry.encoding {
-            Encoding::Coded => {
-                let (widths, codes) = data.split_at(widths);
-                (codes, widths)
-            }
-            _ => data.split_at(data.len() - widths),
+            Encoding::Coded => [&data[widths..], &data[..widths], ranges],
+            _ => [&data[..data.len() - widths], &data[data.len() - widths..], ranges],
         }
     }
 }

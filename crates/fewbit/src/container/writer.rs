@@ -16,9 +16,12 @@ use super::{Limits, WriteError};
 use crate::atomic::write_atomically_with;
 use crate::encoding::classes::WidthClasses;
 use crate::encoding::coded::{self, SharedTables};
+use crate::encoding::ranges::{self, SharedRangeTables};
 use crate::encoding::{floats, packed, widths};
 use crate::tensor::element_count;
-use crate::{CodeEncoding, Encoding, FloatEncoding, QuantizeError, QuantizedTensor};
+use crate::{
+    CodeEncoding, Encoding, FloatEncoding, QuantizeError, QuantizedTensor, RangeGranularity, ValueRange,
+};
 
 /// Builds a `.fewbit` file; what it accepts, a reader with default [`Limits`] reads.
 ///
@@ -38,6 +41,7 @@ pub struct ContainerWriter {
     names: WrittenNames,
     /// The frequencies that coded tensors so far have brought.
     shared: SharedTables,
+    shared_ranges: SharedRangeTables,
     elements: u64,
     output_bytes: u64,
     name_bytes: usize,
@@ -99,7 +103,7 @@ impl ContainerWriter {
         self.check(name, tensor.shape(), tensor.len())?;
         let classes = WidthClasses::of(tensor.grouping(), tensor.widths());
         let packed = || packed_form(name, tensor, &classes);
-        let coded = || coded_form(tensor, &classes, &self.shared);
+        let coded = || coded_form(tensor, &classes, &self.shared, &self.shared_ranges);
         let mut chosen = match encoding {
             CodeEncoding::Packed => packed()?,
             CodeEncoding::Coded => coded(),
@@ -110,7 +114,7 @@ impl ContainerWriter {
         };
         self.header_within(name, 2 * name.len() + chosen.table.len())?;
         if let Some(shared) = chosen.shared.take() {
-            self.shared = shared;
+            (self.shared, self.shared_ranges) = shared;
         }
         self.add(name, tensor.len(), chosen.encoding, &chosen.data, |table| {
             put_quantized(table, tensor, &classes, chosen.encoding);
@@ -318,7 +322,7 @@ struct Form {
     table: Vec<u8>,
     data: Vec<u8>,
     /// The frequencies that later tensors share, if it changes them.
-    shared: Option<SharedTables>,
+    shared: Option<(SharedTables, SharedRangeTables)>,
 }
 
 impl Form {
@@ -331,16 +335,34 @@ fn packed_form(name: &str, tensor: &QuantizedTensor, classes: &WidthClasses) -> 
     let packing = |source| WriteError::Packing { name: name.to_owned(), source };
     let mut data = packed::pack(tensor.codes(), classes, tensor.widths()).map_err(packing)?;
     data.extend(widths::pack(tensor.widths(), classes));
+    data.extend(ranges::pack(&ranges_of_data(tensor), tensor.ranges().form()));
     Ok(Form { encoding: Encoding::Packed, table: Vec::new(), data, shared: None })
 }
 
-fn coded_form(tensor: &QuantizedTensor, classes: &WidthClasses, shared: &SharedTables) -> Form {
+fn coded_form(
+    tensor: &QuantizedTensor,
+    classes: &WidthClasses,
+    shared: &SharedTables,
+    shared_ranges: &SharedRangeTables,
+) -> Form {
     let coded = coded::encode(tensor.codes(), classes, tensor.widths(), shared);
     let mut table = Vec::new();
     coded.directory.put(&mut table);
     let mut tables = shared.clone();
     coded.share(&mut tables);
-    Form { encoding: Encoding::Coded, table, data: coded.streams, shared: Some(tables) }
+    let ranges = ranges::encode(&ranges_of_data(tensor), tensor.ranges().form(), shared_ranges);
+    table.extend(ranges.directory);
+    let data = [coded.streams, ranges.streams].concat();
+    Form { encoding: Encoding::Coded, table, data, shared: Some((tables, ranges.shared)) }
+}
+
+/// The ranges that are stored in a tensor's data: none where there is one for the whole tensor, as the
+/// table has it.
+fn ranges_of_data(tensor: &QuantizedTensor) -> Vec<ValueRange> {
+    match tensor.ranges().granularity() {
+        RangeGranularity::Tensor => Vec::new(),
+        _ => tensor.ranges().stored(tensor.widths()).collect(),
+    }
 }
 
 fn within(name: &str, what: &'static str, found: u64, limit: u64) -> Result<(), WriteError> {

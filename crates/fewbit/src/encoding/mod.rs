@@ -9,6 +9,7 @@ pub(crate) mod coded;
 pub(crate) mod floats;
 mod levels;
 pub(crate) mod packed;
+pub(crate) mod ranges;
 pub(crate) mod rans;
 #[cfg(test)]
 mod tests;
