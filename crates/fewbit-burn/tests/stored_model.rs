@@ -18,7 +18,9 @@ fn config() -> DiffQConfig {
 fn linear_weights_are_stored_with_the_outputs_first() {
     let model = LinearConfig::new(3, 2).init(&Device::flex());
     let stored = StoredModel::float(&model).unwrap();
-    let StoredTensor::Float { shape, values: stored, .. } = &stored.tensors["weight"] else { panic!("float") };
+    let StoredTensor::Float { shape, values: stored, .. } = &stored.tensors["weight"] else {
+        panic!("float")
+    };
     assert_eq!(shape, &[2, 3]);
     assert_eq!(*stored, values(model.weight.val().transpose()));
 }
@@ -69,12 +71,16 @@ fn what_does_not_fit_is_named() {
     missing.tensors.remove("norm.beta");
     assert!(matches!(load(&missing), LoadError::Missing { path, .. } if path == "norm.beta"));
     let mut extra = stored.clone();
-    extra.tensors.insert("zz".into(), StoredTensor::Float { shape: vec![1], values: vec![0.0], encoding: FloatEncoding::Float32 });
+    extra.tensors.insert(
+        "zz".into(),
+        StoredTensor::Float { shape: vec![1], values: vec![0.0], encoding: FloatEncoding::Float32 },
+    );
     assert!(matches!(load(&extra), LoadError::Extra { path } if path == "zz"));
     let mut wrong = stored.clone();
-    wrong
-        .tensors
-        .insert("fc.weight".into(), StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192], encoding: FloatEncoding::Float32 });
+    wrong.tensors.insert(
+        "fc.weight".into(),
+        StoredTensor::Float { shape: vec![64, 3], values: vec![0.0; 192], encoding: FloatEncoding::Float32 },
+    );
     let error = load(&wrong).to_string();
     assert!(error.contains("[64, 3]") && error.contains("[3, 64]"), "{error}");
 }

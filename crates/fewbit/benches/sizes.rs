@@ -15,7 +15,8 @@ use fewbit::{
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let files: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let files: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if files.is_empty() {
         eprintln!("no file given: cargo bench -p fewbit --bench sizes -- runs/quick-start/model.fewbit");
     }

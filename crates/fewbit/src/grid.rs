@@ -50,12 +50,15 @@ pub enum QuantizeError {
         /// The form it was to have.
         form: RangeForm,
     },
-    /// The levels of a signed grid are about zero, which takes ranges that are.
-    #[error("a signed grid needs symmetric ranges, found {form}")]
+    /// The levels of a signed or stepped grid are about zero, which takes ranges that are.
+    #[error("a grid about zero needs symmetric ranges, found {form}")]
     SignedNotSymmetric {
         /// The form that was given.
         form: RangeForm,
     },
+    /// Of a stepped grid the weights do not say what the step is.
+    #[error("a stepped grid has no range that fits some weights: its steps are to be given")]
+    NoStep,
     /// As many ranges are needed as the tensor has channels or groups, or one.
     #[error("one range per {granularity} makes {expected} ranges, found {found}")]
     RangeCount {
@@ -204,22 +207,37 @@ pub enum GridKind {
     /// it (Esser et al. 2020, equation 1 for weights): zero is a point, `-a` is one, `a` is not. `a` is
     /// the range's half-width.
     Signed,
+    /// At `s·k` for the same `k`, whatever the width: `s`, the range's half-width, is the step of all
+    /// groups, and a width says how far from zero a group may go. What is beyond the largest finite `f32`
+    /// is that one.
+    Stepped,
+}
+
+impl GridKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::MinMax, Self::Signed, Self::Stepped];
+
+    /// Whether its points lie about zero, so that a range is one number.
+    pub const fn is_about_zero(self) -> bool {
+        matches!(self, Self::Signed | Self::Stepped)
+    }
 }
 
 /// The `2^b` points that divide a range evenly.
 ///
 /// A weight's code is the number of its nearest point, counted from the lowest. Of
 /// [`GridKind::MinMax`], point `c` lies at `minimum + c·Δ` with `Δ(b) = (maximum - minimum) / (2^b - 1)`;
-/// of [`GridKind::Signed`] at `(c - 2^(b-1))·Δ` with `Δ(b) = a / 2^(b-1)`. Where the papers are silent:
+/// of [`GridKind::Signed`] at `(c - 2^(b-1))·Δ` with `Δ(b) = a / 2^(b-1)`, of [`GridKind::Stepped`] with
+/// `Δ = s`. Where the papers are silent:
 /// ties go to the even code; a value outside the range gets the nearer end; a constant group has step
 /// 0 and code 0 and reads back exactly; at 0 bits the code is 0 and the value is 0.0, not the minimum,
 /// because the group is pruned. All arithmetic is in double precision, so that no finite range
-/// overflows; of a signed grid it is exact, so that a value is rounded once, to `f32`.
+/// overflows; of a grid about zero it is exact, so that a value is rounded once, to `f32`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UniformGrid {
     width: BitWidth,
     /// The value of code 0, and of every code where there is but one value.
-    minimum: f32,
+    minimum: f64,
     /// The value of the last code.
     maximum: f32,
     /// `levels - 1`, or 0 where every weight has code 0.
@@ -260,27 +278,27 @@ impl UniformGrid {
                     return Self::constant(range, width);
                 }
                 let position = Position { origin: range.minimum.into(), points, span, offset: 0.0 };
-                let (minimum, maximum) = (range.minimum, range.maximum);
+                let (minimum, maximum) = (range.minimum.into(), range.maximum);
                 Self { width, minimum, maximum, last_code, step: span / points, position }
             }
-            GridKind::Signed => {
-                let (half_width, points) = (range.half_width(), f64::from(width.levels() / 2));
-                let span = f64::from(half_width);
+            GridKind::Signed | GridKind::Stepped => {
+                let (span, half) = (f64::from(range.half_width()), f64::from(width.levels() / 2));
                 if span == 0.0 {
                     return Self::constant(ValueRange::default(), width);
                 }
+                let points = if kind == GridKind::Signed { half } else { 1.0 };
                 // Exact: a power of two divides it, and 24 bits times 16 fit in 53.
                 let step = span / points;
-                let maximum = (step * (points - 1.0)) as f32;
-                let position = Position { origin: 0.0, points, span, offset: points };
-                Self { width, minimum: -half_width, maximum, last_code, step, position }
+                let maximum = finite(step * (half - 1.0));
+                let position = Position { origin: 0.0, points, span, offset: half };
+                Self { width, minimum: -step * half, maximum, last_code, step, position }
             }
         }
     }
 
     /// The grid of a range with but one value.
     fn constant(range: ValueRange, width: BitWidth) -> Self {
-        let (minimum, maximum) = (range.minimum, range.maximum);
+        let (minimum, maximum) = (range.minimum.into(), range.maximum);
         Self { width, minimum, maximum, last_code: 0, step: 0.0, position: Position::default() }
     }
 
@@ -312,7 +330,7 @@ impl UniformGrid {
     /// [`GridKind::MinMax`] these are the range's ends, exactly.
     #[inline]
     pub fn dequantize(&self, code: u16) -> f32 {
-        let value = (f64::from(self.minimum) + f64::from(code) * self.step) as f32;
+        let value = finite(self.minimum + f64::from(code) * self.step);
         // Rounding must not move the upper end, nor may a code beyond it pass it.
         if code >= self.last_code { self.maximum } else { value }
     }
@@ -358,4 +376,10 @@ impl UniformGrid {
         let position = if position < last_code { position } else { last_code };
         (position + WHOLE).to_bits() as u16
     }
+}
+
+/// The nearest 32-bit float that is finite.
+#[inline]
+fn finite(value: f64) -> f32 {
+    value.clamp(f32::MIN.into(), f32::MAX.into()) as f32
 }

@@ -114,7 +114,7 @@ impl Ranges {
     ///
     /// # Errors
     /// [`QuantizeError`]: a weight that is not finite, or too large for the form; a number of weights that
-    /// does not fit the shape; [`QuantizeError::SignedNotSymmetric`].
+    /// does not fit the shape; [`QuantizeError::SignedNotSymmetric`]; [`QuantizeError::NoStep`].
     pub fn fit(
         weights: &[f32],
         shape: &[usize],
@@ -124,6 +124,9 @@ impl Ranges {
         form: RangeForm,
     ) -> Result<Self, QuantizeError> {
         check_kind(kind, form)?;
+        if kind == GridKind::Stepped {
+            return Err(QuantizeError::NoStep);
+        }
         crate::tensor::check_shape(shape, weights.len())?;
         let fit = |run: Range<usize>| {
             let found = ValueRange::fit(&weights[run.clone()]).map_err(|error| match error {
@@ -273,7 +276,7 @@ pub(crate) fn dequantize(
 }
 
 fn check_kind(kind: GridKind, form: RangeForm) -> Result<(), QuantizeError> {
-    if kind == GridKind::Signed && !form.is_symmetric() {
+    if kind.is_about_zero() && !form.is_symmetric() {
         return Err(QuantizeError::SignedNotSymmetric { form });
     }
     Ok(())

@@ -72,6 +72,24 @@ fn signed_levels_are_those_of_twos_complement() {
     assert_eq!(UniformGrid::of(GridKind::Signed, range, width(2)), two);
 }
 
+/// A step of 1/2 whatever the width: -1, -1/2, 0, 1/2 at 2 bits, from -4 to 3.5 at 4.
+#[test]
+fn stepped_levels_are_as_far_apart_at_every_width() {
+    let of = |bits| UniformGrid::of(GridKind::Stepped, ValueRange::symmetric(0.5).unwrap(), width(bits));
+    assert_eq!([0, 1, 2, 3, 4].map(|c| of(2).dequantize(c)), [-1.0, -0.5, 0.0, 0.5, 0.5]);
+    assert_eq!([0, 8, 15].map(|c| of(4).dequantize(c)), [-4.0, 0.0, 3.5]);
+    assert_eq!([1, 2, 8, 16].map(|bits| of(bits).step()), [0.5; 4]);
+    // Ties go to the even code; what is too far out is clipped.
+    assert_eq!([-9.0, -0.75, -0.25, 0.1, 0.25, 9.0].map(|x| of(2).quantize(x)), [0, 0, 2, 2, 2, 3]);
+    assert_eq!(of(0).dequantize(0).to_bits(), 0);
+    let nothing = UniformGrid::of(GridKind::Stepped, ValueRange::default(), width(4));
+    assert_eq!((nothing.quantize(1.0), nothing.dequantize(9).to_bits()), (0, 0));
+    // No level is infinite, however large the step.
+    let large = UniformGrid::of(GridKind::Stepped, ValueRange::symmetric(f32::MAX).unwrap(), width(16));
+    assert_eq!([0, 32_768, 65_535].map(|c| large.dequantize(c)), [f32::MIN, 0.0, f32::MAX]);
+    assert_eq!([-f32::MAX, 0.0, f32::MAX].map(|x| large.quantize(x)), [32_767, 32_768, 32_769]);
+}
+
 #[test]
 fn signed_grids_of_nothing_are_positive_zeros() {
     for grid in [signed(0.0, 3), signed(2.0, 0)] {

@@ -47,6 +47,7 @@ fn ranged(numbers: &mut Numbers) -> Vec<u8> {
     let size = GroupSize::new(3).unwrap();
     let kinds = [
         (RangeGranularity::Channel, GridKind::Signed, RangeForm::SymmetricHalf, CodeEncoding::Coded),
+        (RangeGranularity::Group, GridKind::Stepped, RangeForm::SymmetricHalf, CodeEncoding::Coded),
         (RangeGranularity::Group, GridKind::MinMax, RangeForm::Half, CodeEncoding::Coded),
         (RangeGranularity::Channel, GridKind::MinMax, RangeForm::Full, CodeEncoding::Packed),
         (RangeGranularity::Group, GridKind::MinMax, RangeForm::SymmetricFull, CodeEncoding::Packed),
@@ -55,7 +56,9 @@ fn ranged(numbers: &mut Numbers) -> Vec<u8> {
     for (index, (granularity, kind, form, encoding)) in kinds.into_iter().enumerate() {
         let weights = numbers.weights(100);
         let widths = (0..34).map(|_| BitWidth::new(numbers.below(4) as u8).unwrap()).collect();
-        let ranges = Ranges::fit(&weights, &[50, 2], size, granularity, kind, form).unwrap();
+        let fitted = if kind == GridKind::Stepped { GridKind::Signed } else { kind };
+        let ranges = Ranges::fit(&weights, &[50, 2], size, granularity, fitted, form).unwrap();
+        let ranges = Ranges::new(granularity, kind, form, ranges.values().to_vec()).unwrap();
         let tensor = QuantizedTensor::quantize_with(&weights, ranges, &[50, 2], size, widths).unwrap();
         writer.quantized_as(&index.to_string(), &tensor, encoding).unwrap();
     }

@@ -17,8 +17,10 @@ const GRANULARITIES: [RangeGranularity; 3] =
 /// Every pair of a grid's kind and a form that it can have.
 fn kinds_and_forms() -> impl Iterator<Item = (GridKind, RangeForm)> {
     let min_max = RangeForm::ALL.map(|form| (GridKind::MinMax, form));
-    let signed = [RangeForm::SymmetricFull, RangeForm::SymmetricHalf].map(|form| (GridKind::Signed, form));
-    min_max.into_iter().chain(signed)
+    let about_zero = [GridKind::Signed, GridKind::Stepped].into_iter();
+    let about_zero = about_zero
+        .flat_map(|kind| [RangeForm::SymmetricFull, RangeForm::SymmetricHalf].map(|form| (kind, form)));
+    min_max.into_iter().chain(about_zero)
 }
 
 fn width(bits: u8) -> BitWidth {
@@ -54,7 +56,16 @@ fn tensor(
     }
     let groups = Grouping::new(size, len).count();
     let widths = (0..groups).map(|_| width(bits[numbers.below(bits.len())])).collect();
-    let ranges = Ranges::fit(&weights, shape, size, granularity, kind, form).unwrap();
+    let fitted = if kind == GridKind::Stepped { GridKind::Signed } else { kind };
+    let mut ranges = Ranges::fit(&weights, shape, size, granularity, fitted, form).unwrap();
+    if kind == GridKind::Stepped {
+        // A fifth of each half-width is the step, so that wide groups lose nothing and narrow ones clip.
+        let step = |range: &ValueRange| {
+            form.nearest(ValueRange::symmetric(range.half_width() / 5.0).unwrap()).unwrap()
+        };
+        let steps = ranges.values().iter().map(step).collect();
+        ranges = Ranges::new(granularity, kind, form, steps).unwrap();
+    }
     QuantizedTensor::quantize_with(&weights, ranges, shape, size, widths).unwrap()
 }
 
@@ -233,6 +244,7 @@ fn large_tensors_come_back_on_all_cores() {
         (RangeGranularity::Tensor, (GridKind::Signed, RangeForm::SymmetricHalf)),
         (RangeGranularity::Channel, (GridKind::MinMax, RangeForm::Half)),
         (RangeGranularity::Group, (GridKind::Signed, RangeForm::SymmetricHalf)),
+        (RangeGranularity::Channel, (GridKind::Stepped, RangeForm::SymmetricHalf)),
     ] {
         // More than 2^18 groups, and channels in which no group ends.
         let tensor = tensor(&[30_001, 65], size, &[0, 3, 4, 11], granularity, form, 4);

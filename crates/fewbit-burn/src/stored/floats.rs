@@ -65,9 +65,8 @@ impl StoredModel {
             };
             let (Some(gamma), Some(beta)) = (of(GAMMA), of(BETA)) else { continue };
             let (Some(mean), Some(variance)) = (of(MEAN), of(VARIANCE)) else { continue };
-            let scale = |(gamma, variance): (&f32, &f32)| {
-                f64::from(*gamma) / (f64::from(*variance) + epsilon).sqrt()
-            };
+            let scale =
+                |(gamma, variance): (&f32, &f32)| f64::from(*gamma) / (f64::from(*variance) + epsilon).sqrt();
             let scales: Vec<f64> = gamma.iter().zip(variance).map(scale).collect();
             let shift = |((beta, mean), scale): ((&f32, &f32), &f64)| {
                 (f64::from(*beta) - f64::from(*mean) * scale) as f32
@@ -100,10 +99,13 @@ impl StoredModel {
             if !tensors.contains_key(&shift) {
                 continue;
             }
-            let (Some(scale), Some(shift)) = (tensors.remove(&scale), tensors.remove(&shift)) else { continue };
+            let (Some(scale), Some(shift)) = (tensors.remove(&scale), tensors.remove(&shift)) else {
+                continue;
+            };
             let channels: usize = scale.shape().iter().product();
             tensors.insert(format!("{layer}{MEAN}"), vector(vec![0.0; channels]));
-            tensors.insert(format!("{layer}{VARIANCE}"), vector(vec![unit_variance(epsilon as f32); channels]));
+            tensors
+                .insert(format!("{layer}{VARIANCE}"), vector(vec![unit_variance(epsilon as f32); channels]));
             tensors.insert(format!("{layer}{GAMMA}"), scale);
             tensors.insert(format!("{layer}{BETA}"), shift);
         }

@@ -14,8 +14,8 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, QuantizedTensor, ReadError,
-    TensorKind, WriteError,
+    BitWidth, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, QuantizedTensor,
+    ReadError, TensorKind, WriteError,
 };
 
 pub use self::error::{ExportError, LoadError};

@@ -8,8 +8,8 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use fewbit_burn::{DiffQConfig, FloatStorage};
 use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig};
+use fewbit_burn::{DiffQConfig, FloatStorage};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]

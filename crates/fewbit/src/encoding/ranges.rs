@@ -70,7 +70,8 @@ pub(crate) fn number_of(granularity: RangeGranularity, kind: GridKind, form: Ran
         RangeGranularity::Channel => 1,
         RangeGranularity::Group => 2,
     };
-    let flags = [form.is_half(), form.is_symmetric(), kind == GridKind::Signed];
+    // Those of a stepped grid are symmetric in any case.
+    let flags = [form.is_half(), form.is_symmetric() && kind != GridKind::Stepped, kind.is_about_zero()];
     flags.iter().enumerate().fold(granularity, |number, (bit, flag)| number | u8::from(*flag) << (bit + 2))
 }
 
@@ -87,6 +88,8 @@ pub(crate) fn from_number(number: u8) -> Option<(RangeGranularity, GridKind, Ran
         0b001 => (RangeForm::Half, GridKind::MinMax),
         0b010 => (RangeForm::SymmetricFull, GridKind::MinMax),
         0b011 => (RangeForm::SymmetricHalf, GridKind::MinMax),
+        0b100 => (RangeForm::SymmetricFull, GridKind::Stepped),
+        0b101 => (RangeForm::SymmetricHalf, GridKind::Stepped),
         0b110 => (RangeForm::SymmetricFull, GridKind::Signed),
         0b111 => (RangeForm::SymmetricHalf, GridKind::Signed),
         _ => return None,
