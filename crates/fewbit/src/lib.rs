@@ -26,6 +26,7 @@
 pub mod atomic;
 pub mod bitpack;
 pub mod bits;
+pub mod compress;
 pub mod container;
 mod encoding;
 pub mod grid;

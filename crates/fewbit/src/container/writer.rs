@@ -187,6 +187,12 @@ impl ContainerWriter {
         bytes
     }
 
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        let head = self.head().len() as u64 + 4;
+        self.sections(head).map(|(section, _)| section.at.end).last().unwrap_or(head) + 4
+    }
+
     /// Writes the file's bytes to anything, and returns how many they are.
     ///
     /// # Errors

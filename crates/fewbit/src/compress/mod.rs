@@ -1,0 +1,225 @@
+//! A file of at most so many bytes from trained weights, without training.
+//!
+//! The squared error of a network's weights is least, for its bytes, where every weight has the same step
+//! and an entropy coder takes care of how often each level occurs; where some tensors matter more than
+//! others, their steps are smaller by the square root of that. So there is one number to find, the
+//! [step](Compressed::step) of all, by which the file becomes as large as it may be. Levels are chosen by
+//! what they cost ([`rounding`]), widths for the fewest bytes ([`widths`]).
+//!
+//! Tensors are read one at a time, as often as the search needs.
+
+mod rounding;
+mod search;
+mod widths;
+
+use std::error::Error;
+
+use crate::{
+    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, RangeForm,
+    RangeGranularity, Ranges, ValueRange, WriteError,
+};
+
+/// Levels of a weight are at most this far from zero: widths of 8 bits.
+const FURTHEST: f32 = 127.0;
+
+/// Where weights come from, one tensor at a time.
+pub trait WeightSource {
+    /// Why a tensor cannot be read.
+    type Error: Error + Send + Sync + 'static;
+
+    /// What there is, in the order of the file.
+    fn tensors(&self) -> &[SourceTensor];
+
+    /// Replaces `values` by those of the tensor at a place in [`tensors`](Self::tensors), in stored order.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), Self::Error>;
+}
+
+/// A tensor of a [`WeightSource`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceTensor {
+    /// Its name in the file.
+    pub name: String,
+    /// Its dimensions, `[out, …]`.
+    pub shape: Vec<usize>,
+    /// Whether its values become codes; else they stay floats.
+    pub quantized: bool,
+}
+
+/// What is least for its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Objective {
+    /// The sum of each tensor's squared error over its mean square: a tensor of small weights matters as
+    /// much as one of large weights, as where norms follow.
+    #[default]
+    Relative,
+    /// The squared error of all weights.
+    Squared,
+}
+
+/// How weights are compressed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompressOptions {
+    /// Most bytes of the file, everything included.
+    pub budget: u64,
+    /// What is least for them.
+    pub objective: Objective,
+    /// How what is not quantized is stored; a tensor that has a value too large for it stays float32.
+    pub floats: FloatEncoding,
+    /// How codes are written.
+    pub encoding: CodeEncoding,
+}
+
+/// Why weights cannot be compressed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompressError<E: Error + 'static> {
+    /// Even without a bit for any weight the file is larger.
+    #[error("a budget of {budget} bytes is too small: this file has {minimum} bytes without any weight")]
+    BudgetTooSmall {
+        /// What was asked for.
+        budget: u64,
+        /// The smallest that there is.
+        minimum: u64,
+    },
+    /// A tensor cannot be read.
+    #[error(transparent)]
+    Source(E),
+    /// A weight that no grid can hold.
+    #[error("tensor `{name}`: {source}")]
+    Quantize {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        source: QuantizeError,
+    },
+    /// A name or size that the file cannot have.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What [`compress`] made.
+#[derive(Clone, Debug)]
+pub struct Compressed {
+    /// The file.
+    pub writer: ContainerWriter,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The step of a tensor whose weights have a mean square of 1 ([`Objective::Relative`]), or of all.
+    pub step: f64,
+    /// Squared error of the quantized weights, over all of them.
+    pub squared_error: f64,
+    /// How many weights are quantized.
+    pub weights: u64,
+    /// Whether a larger budget would not have helped: every width is at its largest.
+    pub is_largest: bool,
+}
+
+/// The file of these tensors behind `head`'s metadata that has at most so many bytes and the least error.
+///
+/// # Errors
+/// [`CompressError`]: a budget below the smallest file, a tensor that cannot be read, has a weight that is
+/// not finite, or does not fit in a file.
+pub fn compress<S: WeightSource>(
+    source: &mut S,
+    head: &ContainerWriter,
+    options: &CompressOptions,
+) -> Result<Compressed, CompressError<S::Error>> {
+    search::largest_within(&mut Encoder { source, head, options, values: Vec::new() }, options.budget)
+}
+
+/// Makes the file of a step.
+struct Encoder<'c, S> {
+    source: &'c mut S,
+    head: &'c ContainerWriter,
+    options: &'c CompressOptions,
+    values: Vec<f32>,
+}
+
+impl<S: WeightSource> Encoder<'_, S> {
+    /// The file whose weights have this step; an infinite one makes them all 0. `trade` is that of
+    /// [`rounding::levels`].
+    fn file(&mut self, step: f64, trade: f32) -> Result<Compressed, CompressError<S::Error>> {
+        let mut writer = self.head.clone();
+        let (mut squared_error, mut weights, mut is_largest) = (0.0, 0, true);
+        for place in 0..self.source.tensors().len() {
+            self.source.read(place, &mut self.values).map_err(CompressError::Source)?;
+            let tensor = &self.source.tensors()[place];
+            if !tensor.quantized {
+                put_floats(&mut writer, tensor, &self.values, self.options.floats)?;
+                continue;
+            }
+            let failed = |source| CompressError::Quantize { name: tensor.name.clone(), source };
+            let range = ValueRange::fit(&self.values).map_err(failed)?;
+            let smallest = range.half_width() / FURTHEST;
+            let wanted = (step * scale(&self.values, self.options.objective)) as f32;
+            is_largest &= wanted <= smallest;
+            let step = stored_step(wanted.max(smallest));
+            let levels = if wanted.is_finite() && step.half_width() > 0.0 {
+                rounding::levels(&self.values, step.half_width(), trade)
+            } else {
+                vec![0; self.values.len()]
+            };
+            squared_error += error(&self.values, &levels, step.half_width());
+            weights += levels.len() as u64;
+            let form = form_of(step);
+            let ranges = Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, form, vec![step]);
+            let codes = ranges
+                .and_then(|ranges| widths::with_cheapest_widths(&levels, &tensor.shape, &ranges))
+                .map_err(failed)?;
+            writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
+        }
+        let bytes = writer.bytes();
+        Ok(Compressed { writer, bytes, step, squared_error, weights, is_largest })
+    }
+
+    /// Weights that become codes.
+    fn weights(&self) -> u64 {
+        let quantized = self.source.tensors().iter().filter(|tensor| tensor.quantized);
+        quantized.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
+    }
+}
+
+/// What a tensor's step is multiplied with.
+fn scale(weights: &[f32], objective: Objective) -> f64 {
+    match objective {
+        Objective::Squared => 1.0,
+        Objective::Relative => {
+            let sum: f64 = weights.iter().map(|weight| f64::from(*weight).powi(2)).sum();
+            (sum / weights.len().max(1) as f64).sqrt()
+        }
+    }
+}
+
+/// The nearest step that takes two bytes, or the step itself where they would be too coarse for it.
+fn stored_step(step: f32) -> ValueRange {
+    let exact = ValueRange::symmetric(if step.is_finite() { step } else { 0.0 }).unwrap_or_default();
+    let half = RangeForm::SymmetricHalf.nearest(exact).unwrap_or(exact);
+    let is_close = (half.half_width() - exact.half_width()).abs() <= 1e-3 * exact.half_width();
+    if is_close { half } else { exact }
+}
+
+fn form_of(step: ValueRange) -> RangeForm {
+    let is_half = RangeForm::SymmetricHalf.nearest(step).is_ok_and(|half| half == step);
+    if is_half { RangeForm::SymmetricHalf } else { RangeForm::SymmetricFull }
+}
+
+fn error(weights: &[f32], levels: &[i16], step: f32) -> f64 {
+    let square = |(weight, level): (&f32, &i16)| f64::from(weight - f32::from(*level) * step).powi(2);
+    weights.iter().zip(levels).map(square).sum()
+}
+
+fn put_floats(
+    writer: &mut ContainerWriter,
+    tensor: &SourceTensor,
+    values: &[f32],
+    encoding: FloatEncoding,
+) -> Result<(), WriteError> {
+    match writer.float_as(&tensor.name, &tensor.shape, values, encoding) {
+        Err(WriteError::TooLarge { .. }) => writer.float(&tensor.name, &tensor.shape, values)?,
+        done => done?,
+    };
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! The widths that say what levels cost the fewest bytes.
+//!
+//! On a stepped grid a width changes no value, it only says how far from zero a group may go. But weights of
+//! one width share the frequencies of their codes, so that narrow groups cost less where they lie apart from
+//! wide ones, and groups of zeros alone cost nothing. Whether that is worth a width per group, and how many
+//! weights a group should have, is tried.
+
+use fewbit_kernels::rans::FrequencyTable;
+
+use crate::{BitWidth, GroupSize, Grouping, QuantizeError, QuantizedTensor, Ranges};
+
+/// Weights that the group size is chosen on: those of the whole tensor, but for large ones.
+const SAMPLE: usize = 1 << 20;
+
+/// Weights of a group that are tried, beside those of a channel and of the tensor.
+const SIZES: [usize; 3] = [16, 64, 256];
+
+/// The tensor of levels with the widths that cost the fewest bytes. `ranges` must be of a stepped grid.
+///
+/// # Errors
+/// [`QuantizeError`] where shape, levels and ranges do not fit each other.
+pub(super) fn with_cheapest_widths(
+    levels: &[i16],
+    shape: &[usize],
+    ranges: &Ranges,
+) -> Result<QuantizedTensor, QuantizeError> {
+    let group_size = cheapest_group_size(levels, shape);
+    let grouping = Grouping::new(group_size, levels.len());
+    let (taken, _) = cheapest_merger(&classes(levels, grouping), 1.0);
+    let widths: Vec<BitWidth> =
+        needed(levels, grouping).map(|width| taken[usize::from(width.get())]).collect();
+    let mut codes = Vec::with_capacity(levels.len());
+    for (group, width) in grouping.ranges().zip(&widths) {
+        codes.extend(levels[group].iter().map(|level| code(*level, *width)));
+    }
+    QuantizedTensor::from_parts_with(shape.to_vec(), group_size, ranges.clone(), widths, codes)
+}
+
+fn cheapest_group_size(levels: &[i16], shape: &[usize]) -> GroupSize {
+    let sample = &levels[..levels.len().min(SAMPLE)];
+    let channel = levels.len().checked_div(shape.first().copied().unwrap_or(1)).unwrap_or(0);
+    let sizes = SIZES.into_iter().chain([channel]).filter(|size| *size > 0 && 2 * size <= sample.len());
+    let sizes = [GroupSize::WholeTensor].into_iter().chain(sizes.filter_map(GroupSize::new));
+    // As far as the tensor is larger than the sample, its tables weigh less.
+    let scale = levels.len() as f64 / sample.len().max(1) as f64;
+    let cost = |size: &GroupSize| {
+        let grouping = Grouping::new(*size, sample.len());
+        cheapest_merger(&classes(sample, grouping), scale).1
+    };
+    let costs = sizes.map(|size| (cost(&size), size));
+    costs.min_by(|left, right| left.0.total_cmp(&right.0)).map_or(GroupSize::WholeTensor, |found| found.1)
+}
+
+/// The width that each group needs.
+fn needed(levels: &[i16], grouping: Grouping) -> impl Iterator<Item = BitWidth> {
+    grouping.ranges().map(|group| {
+        // Of `level` the bits that differ from its sign, and the sign.
+        let bits = |level: &i16| 16 - (level ^ (level >> 15)).leading_zeros() + u32::from(*level != 0);
+        let widest = levels[group].iter().map(bits).max().unwrap_or(0);
+        BitWidth::new(widest as u8).unwrap_or(BitWidth::MAX)
+    })
+}
+
+fn code(level: i16, width: BitWidth) -> u16 {
+    (i32::from(level) + (width.levels() / 2) as i32) as u16
+}
+
+/// The groups that need one width, and their levels.
+#[derive(Clone)]
+struct Class {
+    width: BitWidth,
+    groups: u64,
+    /// How often each level from -128 to 127 occurs.
+    counts: [u64; 256],
+    /// Levels beyond these.
+    beyond: u64,
+}
+
+impl Class {
+    fn with(&self, other: &Self) -> Self {
+        let mut both = other.clone();
+        both.groups += self.groups;
+        both.beyond += self.beyond;
+        both.counts.iter_mut().zip(self.counts).for_each(|(both, count)| *both += count);
+        both
+    }
+
+    /// Bits that its codes take, and those of its frequency table, which does not grow with the tensor.
+    fn bits(&self, scale: f64) -> f64 {
+        if self.width == BitWidth::ZERO {
+            return 0.0;
+        }
+        let table = FrequencyTable::fit(&self.counts);
+        let beyond = self.beyond as f64 * f64::from(BitWidth::MAX.get());
+        scale * (table.cost_bits(&self.counts) + beyond) + 8.0 * table.byte_len() as f64
+    }
+}
+
+/// The classes of groups, ascending, those of no group left out.
+fn classes(levels: &[i16], grouping: Grouping) -> Vec<Class> {
+    let mut found: Vec<Option<Class>> = vec![None; BitWidth::COUNT];
+    for (group, width) in grouping.ranges().zip(needed(levels, grouping)) {
+        let class = found[usize::from(width.get())].get_or_insert(Class {
+            width,
+            groups: 0,
+            counts: [0; 256],
+            beyond: 0,
+        });
+        class.groups += 1;
+        for level in &levels[group] {
+            match u8::try_from(i32::from(*level) + 128) {
+                Ok(place) => class.counts[usize::from(place)] += 1,
+                Err(_) => class.beyond += 1,
+            }
+        }
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// The width that groups of each needed width get, and the bits that all takes: neighbours are put together
+/// as long as that saves something.
+fn cheapest_merger(classes: &[Class], scale: f64) -> ([BitWidth; BitWidth::COUNT], f64) {
+    let mut classes: Vec<(Class, f64)> =
+        classes.iter().map(|class| (class.clone(), class.bits(scale))).collect();
+    let mut taken = [BitWidth::ZERO; BitWidth::COUNT];
+    for (class, _) in &classes {
+        taken[usize::from(class.width.get())] = class.width;
+    }
+    let mut total = total_bits(&classes, scale);
+    loop {
+        let merger = |place: usize| {
+            let mut fewer = classes.clone();
+            let (narrow, _) = fewer.remove(place);
+            let both = narrow.with(&fewer[place].0);
+            let bits = both.bits(scale);
+            fewer[place] = (both, bits);
+            (total_bits(&fewer, scale), narrow.width, fewer)
+        };
+        let best = (1..classes.len()).map(|place| merger(place - 1)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((bits, narrow, fewer)) = best.filter(|(bits, ..)| *bits < total) else {
+            return (taken, total);
+        };
+        let wider = fewer.iter().map(|(class, _)| class.width).find(|width| *width > narrow);
+        for width in &mut taken {
+            if *width == narrow {
+                *width = wider.unwrap_or(narrow);
+            }
+        }
+        (classes, total) = (fewer, bits);
+    }
+}
+
+/// Bits of all classes and of the widths that say which group is of which.
+fn total_bits(classes: &[(Class, f64)], scale: f64) -> f64 {
+    let groups: u64 = classes.iter().map(|(class, _)| class.groups).sum();
+    let of_width = |groups_of: u64| groups_of as f64 * (groups as f64 / groups_of.max(1) as f64).log2();
+    classes.iter().map(|(class, bits)| bits + scale * of_width(class.groups)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use fewbit_testing::Numbers;
+
+    use super::*;
+    use crate::{GridKind, RangeForm, RangeGranularity, ValueRange};
+
+    fn ranges() -> Ranges {
+        let step = ValueRange::symmetric(0.5).unwrap();
+        Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, RangeForm::SymmetricHalf, vec![step]).unwrap()
+    }
+
+    fn bytes(tensor: &QuantizedTensor) -> usize {
+        let mut writer = crate::ContainerWriter::new();
+        writer.quantized("w", tensor).unwrap();
+        writer.to_bytes().len()
+    }
+
+    #[test]
+    fn levels_of_every_width_come_back() {
+        let levels = [0, 1, -1, 2, -2, 127, -128, 128, -129, 32_767, -32_768, 0];
+        let tensor = with_cheapest_widths(&levels, &[12], &ranges()).unwrap();
+        let values: Vec<f32> = levels.iter().map(|level| f32::from(*level) / 2.0).collect();
+        assert_eq!(tensor.dequantize(), values);
+    }
+
+    #[test]
+    fn a_group_needs_the_bits_of_its_level_furthest_from_zero() {
+        let bits = |levels: &[i16]| {
+            let grouping = Grouping::new(GroupSize::WholeTensor, levels.len());
+            needed(levels, grouping).map(|width| width.get()).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&[0, 0]), [0]);
+        assert_eq!([bits(&[-1]), bits(&[1]), bits(&[-2, 1]), bits(&[2])], [[1], [2], [2], [3]]);
+        assert_eq!([bits(&[127]), bits(&[-129]), bits(&[i16::MIN])], [[8], [9], [16]]);
+    }
+
+    /// Channels of very different spread, and one of zeros alone, cost less with a width each; weights all
+    /// alike are one group.
+    #[test]
+    fn groups_are_told_apart_where_that_saves_bytes() {
+        let mut numbers = Numbers::seeded(3);
+        let mut levels: Vec<i16> = Vec::new();
+        for channel in 0..16 {
+            let spread = [0.0, 0.3, 4.0, 20.0][channel % 4];
+            levels.extend((0..512).map(|_| (numbers.normal() * spread).round_ties_even() as i16));
+        }
+        let apart = with_cheapest_widths(&levels, &[16, 512], &ranges()).unwrap();
+        assert!(apart.widths().len() > 1);
+        assert_eq!(apart.widths()[0], BitWidth::ZERO);
+        let whole = {
+            let width = needed(&levels, Grouping::new(GroupSize::WholeTensor, levels.len())).next().unwrap();
+            let codes = levels.iter().map(|level| code(*level, width)).collect();
+            QuantizedTensor::from_parts_with(
+                vec![16, 512],
+                GroupSize::WholeTensor,
+                ranges(),
+                vec![width],
+                codes,
+            )
+            .unwrap()
+        };
+        assert_eq!(apart.dequantize(), whole.dequantize());
+        assert!(bytes(&apart) * 100 < bytes(&whole) * 85, "{} {}", bytes(&apart), bytes(&whole));
+        let alike: Vec<i16> = (0..8192).map(|_| (numbers.normal() * 3.0).round_ties_even() as i16).collect();
+        assert_eq!(with_cheapest_widths(&alike, &[16, 512], &ranges()).unwrap().widths().len(), 1);
+    }
+}
