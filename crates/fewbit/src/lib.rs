@@ -24,7 +24,6 @@
 //! ```
 
 pub mod atomic;
-pub mod bitpack;
 pub mod bits;
 pub mod compress;
 pub mod container;

@@ -65,7 +65,8 @@ fn options(budget: u64) -> CompressOptions {
 /// next to nothing that carries nothing, and errs less the larger it may be.
 #[test]
 fn a_budget_is_kept_and_used() {
-    let nets: [&[(usize, usize)]; 3] = [&[(32, 90), (10, 320)], &[(64, 256), (64, 64), (10, 64)], &[(100, 300)]];
+    let nets: [&[(usize, usize)]; 3] =
+        [&[(32, 90), (10, 320)], &[(64, 256), (64, 64), (10, 64)], &[(100, 300)]];
     for (seed, sizes) in nets.into_iter().enumerate() {
         let mut memory = network(seed as u64, sizes);
         let float: u64 = memory.values.iter().map(|values| 4 * values.len() as u64).sum();

@@ -1,8 +1,9 @@
 //! A file that a stranger may have sent: an error at worst, never a panic, never much memory.
 
 use fewbit::arbitrary::{LIMITS, repair};
-use fewbit::container::{Section, probe, probe_with_limits};
+use fewbit::container::{CodingError, PaletteError, Section, probe, probe_with_limits};
 use fewbit::{ContainerReader, Limits, ReadError, verify};
+use fewbit_kernels::rans::{FrequencyTable, Palette};
 use fewbit_testing::Numbers;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
@@ -251,7 +252,7 @@ fn bad_shapes_are_refused_before_memory_is_spent() {
     let most: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f];
     // One group of 16 bits; coded in streams of as many bytes, or packed.
     let group = [&[0][..], RANGE, &[16, 16]].concat();
-    let coded = [&group[..], &[1, 0, 1, 0x80, 0x10], most, most, most].concat();
+    let coded = [&group[..], &[1], &table_bytes(&[8, 8]), &[8], most, most, most].concat();
     for (encoding, more) in [(0, vec![]), (1, group), (2, coded), (3, vec![])] {
         let bytes = file(&[&[0, 1, 0, 2, b'a', encoding, 1], most, &more, SUM], &[]);
         assert!(ContainerReader::with_limits(&bytes, &endless).is_err(), "{encoding}");
@@ -350,25 +351,22 @@ fn bad_streams_are_typed_errors() {
     };
     // Stored as they are; and all of them 3, which takes no stream.
     assert_eq!(one(&[0], &[0; 4]), Ok(()));
-    assert_eq!(one(&[1, 3, 0], &[]), Ok(()));
+    assert_eq!(one(&[1, ONLY, 3], &[]), Ok(()));
     assert!(matches!(one(&[3], &[]), Err(ReadError::UnknownModel { found: 3, .. })));
     // Two bits say so; the others are zero.
     assert!(matches!(one(&[4], &[0; 4]), Err(ReadError::BadPacking { what: "models", .. })));
     // No tensor before it has frequencies to share.
     table(one(&[2, 4], &[0; 4]));
-    // A symbol of 4, more than three of them, symbols above 255, a table that is cut.
-    table(one(&[1, 4, 0], &[]));
-    table(one(&[1, 0, 4, 1, 1, 1, 1], &[]));
-    table(one(&[1, 255, 1, 1], &[]));
-    table(one(&[1, 0, 3, 1], &[]));
-    // Frequencies above 4096, of zero at an end, in two bytes though one would do.
-    table(one(&[1, 0, 1, 0x80, 0x20], &[]));
-    table(one(&[1, 0, 1, 0], &[]));
-    table(one(&[1, 0, 1, 0x81, 0], &[]));
-    // Half 0 and half 1: a stream of no bytes, of a state out of bounds, and of one too many.
-    let halves: &[u8] = &[1, 0, 1, 0x80, 0x10];
-    let stream = |data: &[u8]| one(&[halves, &[data.len() as u8]].concat(), data);
-    for data in [&[][..], &[0, 0, 0], &[0; 4], &[0xff; 4], &[0, 0, 0x80, 0, 0], &[0; 30]] {
+    // A symbol of 4, a table that is cut, one of no form, one with bits behind it.
+    table(one(&[1, ONLY, 4], &[]));
+    table(one(&[1, ONLY], &[]));
+    table(one(&[1, 0xff, 0], &[]));
+    table(one(&[1, LISTED, 1, 0b1111, 0xff], &[]));
+    // Half 0 and half 1: a stream of no bytes, of a state out of bounds, one too short, and one too long.
+    let halves = table_bytes(&[8, 8]);
+    let directory = |len: u8| [&[1], &halves[..], &[len]].concat();
+    let stream = |data: &[u8]| one(&directory(data.len() as u8), data);
+    for data in [&[][..], &[0, 0, 0], &[0; 4], &[0xff; 4], &[0, 0, 1, 0, 0], &[0; 30]] {
         let found = stream(data);
         assert!(matches!(found, Err(ReadError::BadCoding { what: "codes", .. })), "{data:?}: {found:?}");
     }
@@ -432,11 +430,11 @@ fn bad_ranges_are_typed_errors() {
     let shared = two(coded, &[2], &[0; 4]);
     assert!(matches!(shared, Err(ReadError::BadCoding { what: "frequencies", .. })), "{shared:?}");
     // One symbol takes no stream, and an infinite one is found all the same.
-    assert_eq!(two(coded, &[1, 0x3c, 0], &[0, 1]), Ok(()));
-    assert_eq!(index_of(two(coded, &[1, 0x7c, 0], &[0, 1])), 0);
-    let halves: &[u8] = &[1, 0, 1, 0x80, 0x10];
+    assert_eq!(two(coded, &[1, ONLY, 0x3c], &[0, 1]), Ok(()));
+    assert_eq!(index_of(two(coded, &[1, ONLY, 0x7c], &[0, 1])), 0);
+    let halves = [vec![1], table_bytes(&[1, 1])].concat();
     for stream in [&[][..], &[0; 3], &[0; 4], &[0xff; 4], &[0; 30]] {
-        let directory = [halves, &[stream.len() as u8]].concat();
+        let directory = [halves.as_slice(), &[stream.len() as u8]].concat();
         let found = two(coded, &directory, &[stream, &[0, 0]].concat());
         assert!(matches!(found, Err(ReadError::BadCoding { what: "ranges", .. })), "{stream:?}: {found:?}");
     }
@@ -475,6 +473,50 @@ fn ranges_that_are_not_there_are_refused_before_memory_is_spent() {
     // Groups of no bits have none, however many they are.
     let groups = [0, 1, 0, 2, b'a', form(1, 2, [false; 3]), 1, 0x80, 0x40, 1, 0, 0];
     assert_eq!(probe(&file(&[&groups], &[])), Ok(()));
+}
+
+/// How tables begin whose frequencies sum to 2^12: those of one symbol, and those with a list.
+const ONLY: u8 = 4;
+const LISTED: u8 = 4 | 1 << 3;
+
+/// The table of symbols that occur so often.
+fn table_bytes(counts: &[u64]) -> Vec<u8> {
+    let mut all = [0; 256];
+    all[..counts.len()].copy_from_slice(counts);
+    let mut bytes = vec![];
+    FrequencyTable::with_precision(&all, 12).write(&mut bytes);
+    bytes
+}
+
+#[test]
+fn bad_symbols_of_wide_codes_are_typed_errors() {
+    // Sixteen weights of twelve bits in one group, coded.
+    let start: &[u8] = &[0, 1, 0, 2, b'a', 2, 1, 16, 0];
+    let one = |model: &[u8], data: &[u8]| {
+        let sum = if data.is_empty() { &[] } else { SUM };
+        probe(&file(&[start, RANGE, &[12, 12, 1], model, sum], data))
+    };
+    let failed = |found: Result<(), ReadError>| match found {
+        Err(ReadError::BadCoding { what: "frequencies", source, .. }) => source,
+        other => panic!("{other:?}"),
+    };
+    // All have the upper eight bits 0xab, the four below are as they are.
+    assert_eq!(one(&[ONLY, 0xab, 4], &[0x12; 8]), Ok(()));
+    let found = failed(one(&[ONLY, 0xab, 5], &[0x12; 8]));
+    assert_eq!(found, CodingError::RawBits { found: 5, bits: 12, limit: 4 });
+    // All are 0xabc, the one number that occurs.
+    let mut palette = vec![];
+    Palette::new(vec![0xabc]).unwrap().write(&mut palette);
+    assert_eq!(one(&[&[ONLY, 0, 0], &palette[..]].concat(), &[]), Ok(()));
+    // With one bit as it is, the others cannot be 0xabc, which is above 0x7ff.
+    let found = failed(one(&[&[ONLY, 0, 1], &palette[..]].concat(), &[0; 2]));
+    assert_eq!(found, CodingError::Palette(PaletteError::TooLarge));
+    let found = failed(one(&[ONLY, 0, 0, 0xf0], &[]));
+    assert!(matches!(found, CodingError::Palette(_)), "{found}");
+    // Raw bits are filled up with zeros.
+    let start: &[u8] = &[0, 1, 0, 2, b'a', 2, 1, 1, 0];
+    let found = probe(&file(&[start, RANGE, &[12, 12, 1], &[ONLY, 0xab, 4], SUM], &[0x12]));
+    assert!(matches!(found, Err(ReadError::BadCoding { what: "codes", .. })), "{found:?}");
 }
 
 #[test]

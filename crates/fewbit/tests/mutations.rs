@@ -9,6 +9,7 @@ use fewbit::{
     BitWidth, CodeEncoding, ContainerWriter, FloatEncoding, GridKind, GroupSize, QuantizedTensor, RangeForm,
     RangeGranularity, Ranges, ReadError,
 };
+use fewbit_kernels::rans::{Encoder, FrequencyTable, histogram};
 use fewbit_testing::Numbers;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
@@ -209,6 +210,18 @@ fn every_file_of_the_fuzz_corpus_is_read_or_refused() {
     }
 }
 
+/// A table, a number of symbols and their stream, as the fuzz target for streams reads them.
+fn stream(count: usize) -> Vec<u8> {
+    let mut numbers = Numbers::seeded(count as u64);
+    let symbols: Vec<u8> = (0..count).map(|_| (8.0 + 2.0 * numbers.normal()) as u8).collect();
+    let table = FrequencyTable::fit(&histogram(&symbols));
+    let mut bytes = vec![];
+    table.write(&mut bytes);
+    bytes.extend(&(count as u32).to_le_bytes()[..3]);
+    Encoder::new(&table).encode(&symbols, &mut bytes).unwrap();
+    bytes
+}
+
 /// `cargo test -p fewbit --test mutations -- --ignored` writes the seeds that a fuzzer begins with.
 #[test]
 #[ignore = "writes seeds of the fuzz corpus"]
@@ -221,13 +234,16 @@ fn make_the_seeds_of_the_corpus() {
     let head = body(sample);
     let metadata = "model".len() + "sample".len() + 3;
     let table = [&head[metadata..metadata + 1], &head[metadata + 1..]].concat();
-    let seeds: [(&str, &str, Vec<u8>); 9] = [
+    let seeds: [(&str, &str, Vec<u8>); 10] = [
         ("header", "golden", body(GOLDEN)),
         ("header", "sample", head),
         ("table", "sample", table),
-        ("unpack", "three-groups", vec![2, 3, 3, 0, 5, 0b0111_0101, 0b1111_0100]),
-        ("entropy", "certain", vec![9, 0, 3, 0]),
-        ("entropy", "halves", vec![0, 0, 0, 1, 0x80, 0x10, 0, 0, 0x80, 0]),
+        // Six codes in groups of two, a channel of one, widths of groups: 3, 0 and 5.
+        ("unpack", "three-groups", vec![6, 0, 1, 0, 255, 3, 0, 5, 0b0111_0101, 0b1111_0100]),
+        // A table of one symbol, and nine of these.
+        ("entropy", "certain", vec![4, 3, 9, 0, 0]),
+        ("entropy", "short", stream(300)),
+        ("entropy", "lanes", stream(40_000)),
         ("file", "golden", GOLDEN.to_vec()),
         ("file", "sample", sample.clone()),
         ("file", "ranges", RANGES.to_vec()),

@@ -1,9 +1,8 @@
 //! What is packed or written comes back: every width, every tail, every kind of tensor.
 
-use fewbit::bitpack::{BitpackError, pack, packed_bits, unpack};
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, GroupSize, Grouping, ModelSize, QuantizedTensor, ReadError,
-    TensorKind, ValueRange, WriteError, nominal_size,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GroupSize, Grouping, ModelSize,
+    QuantizedTensor, ReadError, TensorKind, UniformGrid, ValueRange, WriteError, nominal_size,
 };
 use fewbit_testing::{GROUP_SIZES, Numbers, RAGGED_LENGTHS};
 use proptest::collection::vec;
@@ -28,16 +27,34 @@ fn random_tensor(shape: &[usize], size: GroupSize, widths: &[u8], seed: u64) -> 
 
 const ALL_WIDTHS: [u8; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
+/// A file of one tensor in an encoding.
+fn file_of(tensor: &QuantizedTensor, encoding: CodeEncoding) -> Vec<u8> {
+    let mut writer = ContainerWriter::new();
+    writer.quantized_as("t", tensor, encoding).unwrap();
+    writer.to_bytes()
+}
+
+/// Codes and values, the latter to the last bit those of the grids.
 #[test]
-fn every_width_and_every_ragged_tail_packs_and_unpacks() {
+fn every_width_and_every_ragged_tail_comes_back_in_every_encoding() {
     for bits in 0..=16 {
         for len in RAGGED_LENGTHS {
             for size in GROUP_SIZES.map(|size| GroupSize::new(size).unwrap()) {
                 let tensor = random_tensor(&[len], size, &[bits], u64::from(bits));
-                let (codes, grouping) = (tensor.codes(), tensor.grouping());
-                let packed = pack(codes, grouping, tensor.widths()).unwrap();
-                assert_eq!(packed.len(), (len * usize::from(bits)).div_ceil(8));
-                assert_eq!(unpack(&packed, grouping, tensor.widths()).unwrap(), codes);
+                let grid = UniformGrid::new(tensor.ranges().values()[0], width(bits));
+                let expected: Vec<u32> =
+                    tensor.codes().iter().map(|code| grid.dequantize(*code).to_bits()).collect();
+                for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+                    let file = file_of(&tensor, encoding);
+                    let reader = ContainerReader::new(&file).unwrap();
+                    assert_eq!(reader.quantized("t").unwrap(), tensor);
+                    let values = reader.values("t").unwrap();
+                    assert!(values.iter().map(|value| value.to_bits()).eq(expected.iter().copied()));
+                    if encoding == CodeEncoding::Packed {
+                        let packed = reader.view("t").unwrap().value_bytes();
+                        assert_eq!(packed.len(), (len * usize::from(bits)).div_ceil(8));
+                    }
+                }
             }
         }
     }
@@ -48,57 +65,16 @@ fn every_width_and_every_ragged_tail_packs_and_unpacks() {
 /// bytes are 0b0111_0101 and 0b1111_0100.
 #[test]
 fn packed_bits_worked_by_hand() {
-    let grouping = Grouping::new(GroupSize::new(2).unwrap(), 6);
-    let widths = [3, 0, 5].map(width);
-    let codes = [5, 6, 0, 0, 17, 30];
-    assert_eq!(packed_bits(grouping, &widths), Ok(16));
-    let packed = pack(&codes, grouping, &widths).unwrap();
-    assert_eq!(packed, [0b0111_0101, 0b1111_0100]);
-    assert_eq!(unpack(&packed, grouping, &widths).unwrap(), codes);
-}
-
-#[test]
-fn what_cannot_be_packed_or_unpacked_is_a_typed_error() {
-    let grouping = Grouping::new(GroupSize::new(2).unwrap(), 3);
-    let widths = [width(3), width(2)];
-    assert_eq!(
-        pack(&[7, 7, 4], grouping, &widths),
-        Err(BitpackError::CodeTooLarge { index: 2, code: 4, width: width(2) })
-    );
-    assert_eq!(pack(&[7, 7], grouping, &widths), Err(BitpackError::CodeCount { expected: 3, found: 2 }));
-    assert_eq!(
-        pack(&[7, 7, 3], grouping, &widths[..1]),
-        Err(BitpackError::WidthCount { expected: 2, found: 1 })
-    );
-    for bytes in [&[0u8][..], &[], &[0, 0, 0]] {
-        if bytes.len() != 1 {
-            assert_eq!(
-                unpack(bytes, grouping, &widths),
-                Err(BitpackError::ByteCount { expected: 1, found: bytes.len() })
-            );
-        }
-    }
-    // 3 + 3 + 2 bits fill their byte; with 3 + 3 + 1 the last bit is padding.
-    assert!(unpack(&[0xff], grouping, &widths).is_ok());
-    assert_eq!(
-        unpack(&[0x80], grouping, &[width(3), width(1)]),
-        Err(BitpackError::PaddingNotZero { last_byte: 0x80, used: 7 })
-    );
+    let widths = [3, 0, 5].map(width).to_vec();
+    let codes = vec![5, 6, 0, 0, 17, 30];
+    let (size, range) = (GroupSize::new(2).unwrap(), ValueRange::new(0.0, 1.0).unwrap());
+    let tensor = QuantizedTensor::from_parts(vec![6], size, range, widths, codes).unwrap();
+    let file = file_of(&tensor, CodeEncoding::Packed);
+    let reader = ContainerReader::new(&file).unwrap();
+    assert_eq!(reader.view("t").unwrap().value_bytes(), [0b0111_0101, 0b1111_0100]);
 }
 
 proptest! {
-    #[test]
-    fn mixed_widths_pack_and_unpack(
-        widths in vec(0u8..=16, 1..12), size in 1usize..40, len in 0usize..300, seed: u64,
-    ) {
-        let tensor = random_tensor(&[len], GroupSize::new(size).unwrap(), &widths, seed);
-        let packed = pack(tensor.codes(), tensor.grouping(), tensor.widths()).unwrap();
-        let bits = packed_bits(tensor.grouping(), tensor.widths()).unwrap();
-        prop_assert_eq!(packed.len() as u64, bits.div_ceil(8));
-        let codes = unpack(&packed, tensor.grouping(), tensor.widths()).unwrap();
-        prop_assert_eq!(codes, tensor.codes());
-    }
-
     #[test]
     fn a_file_gives_back_what_was_written(
         widths in vec(0u8..=16, 1..12), size in 0usize..40, shape in vec(0usize..7, 0..4),

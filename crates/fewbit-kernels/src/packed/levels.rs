@@ -77,6 +77,11 @@ impl Levels {
         Self(levels)
     }
 
+    /// Whether every width's formula gives the value of its last code too.
+    pub(super) fn meet_last(&self) -> bool {
+        self.0.iter().all(|level| level.meets_last())
+    }
+
     /// Writes the weights of a stretch, the first code of which begins at bit `position`.
     ///
     /// # Panics
@@ -91,7 +96,7 @@ impl Levels {
     ) {
         // Only a maximum that is tiny beside the minimum is missed. Not to look for the last code makes the
         // others faster.
-        if self.0.iter().all(|level| level.meets_last()) {
+        if self.meet_last() {
             decode(set, bytes, position, stretch, &Weights::<false>(self), weights);
         } else {
             decode(set, bytes, position, stretch, &Weights::<true>(self), weights);
@@ -100,7 +105,7 @@ impl Levels {
 }
 
 /// Codes become weights; with `ENDS` the last code is looked for, without it the formula is enough.
-struct Weights<'a, const ENDS: bool>(&'a Levels);
+pub(super) struct Weights<'a, const ENDS: bool>(pub(super) &'a Levels);
 
 impl<const ENDS: bool> Sink for Weights<'_, ENDS> {
     type Element = f32;

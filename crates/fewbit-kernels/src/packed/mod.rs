@@ -49,6 +49,7 @@ mod error;
 mod lanes;
 mod levels;
 mod pack;
+mod place;
 pub mod scalar;
 mod stretch;
 #[cfg(test)]
@@ -65,6 +66,7 @@ use rayon::prelude::*;
 pub use arbitrary::unpack_arbitrary;
 pub use error::PackedError;
 pub use pack::pack;
+pub use place::{RUN_SLACK, SortedGroups, WIDTHS, place_codes, place_weights, place_weights_on, run_bytes};
 
 use crate::dispatch::InstructionSet;
 use crate::tile::CHUNK;

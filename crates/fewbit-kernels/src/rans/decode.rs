@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::lanes::Block;
 use super::slots::{self, PACKED_SLOTS, Packed, SPLIT_SLOTS, Split};
 use super::table::FrequencyTable;
-use super::{BLOCK, LENGTH_BYTES, header_bytes};
+use super::{BLOCK, LENGTH_BYTES, LaneCount, header_bytes};
 use crate::dispatch::InstructionSet;
 
 /// Bytes that no encoder made of that many symbols with this table.
@@ -107,14 +107,16 @@ impl Decoder {
     /// [`DecodeError`], as [`decode`](Self::decode).
     pub fn decode_on(&self, set: InstructionSet, bytes: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
         if out.len() <= BLOCK || matches!(self.slots, Lookup::Only(_)) {
-            return self.decode_block_on(set, 0, bytes, out);
+            return self.decode_block_on(set, 0, LaneCount::of(out.len()), bytes, out);
         }
         let blocks = self.blocks(bytes, out.len())?;
         let faults: Vec<Option<DecodeError>> = out
             .par_chunks_mut(BLOCK)
             .zip(&blocks)
             .enumerate()
-            .map(|(block, (out, bytes))| self.decode_whole_block_on(set, block, bytes, out).err())
+            .map(|(block, (out, bytes))| {
+                self.decode_whole_block_on(set, block, LaneCount::of(out.len()), bytes, out).err()
+            })
             .collect();
         match faults.into_iter().flatten().next() {
             Some(fault) => Err(fault),
@@ -159,18 +161,30 @@ impl Decoder {
     /// # Panics
     /// When `out` has more than [`BLOCK`] symbols.
     pub fn decode_block(&self, bytes: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
+        self.decode_block_of(LaneCount::of(out.len()), bytes, out)
+    }
+
+    /// As [`decode_block`](Self::decode_block), of a block that was written with so many lanes.
+    ///
+    /// # Errors
+    /// As [`decode_block`](Self::decode_block).
+    ///
+    /// # Panics
+    /// As [`decode_block`](Self::decode_block).
+    pub fn decode_block_of(&self, lanes: LaneCount, bytes: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
         assert!(out.len() <= BLOCK, "out has {} symbols, a block has {BLOCK} at most", out.len());
-        self.decode_whole_block_on(InstructionSet::detect(), 0, bytes, out)
+        self.decode_whole_block_on(InstructionSet::detect(), 0, lanes, bytes, out)
     }
 
     fn decode_whole_block_on(
         &self,
         set: InstructionSet,
         block: usize,
+        lanes: LaneCount,
         bytes: &[u8],
         out: &mut [u8],
     ) -> Result<(), DecodeError> {
-        match self.decode_block_on(set, block, bytes, out)? {
+        match self.decode_block_on(set, block, lanes, bytes, out)? {
             needed if needed == bytes.len() => Ok(()),
             needed => Err(DecodeError::LeftOver { block, found: bytes.len(), needed }),
         }
@@ -181,11 +195,12 @@ impl Decoder {
         &self,
         set: InstructionSet,
         block: usize,
+        lanes: LaneCount,
         bytes: &[u8],
         out: &mut [u8],
     ) -> Result<usize, DecodeError> {
         let precision = self.precision;
-        let whole = Block { set, block, bytes };
+        let whole = Block { set, block, lanes, bytes };
         let used = match &self.slots {
             Lookup::Only(symbol) => {
                 out.fill(*symbol);
@@ -224,7 +239,7 @@ impl Rare {
         let count_in = |chunk: &[u8]| chunk.iter().map(|&symbol| u8::from(symbol == stand_in)).sum::<u8>();
         let count = out.chunks(CHUNK).map(|chunk| usize::from(count_in(chunk))).sum();
         let mut rare = vec![0; count];
-        let used = self.decoder.decode_block_on(set, block, bytes, &mut rare)?;
+        let used = self.decoder.decode_block_on(set, block, LaneCount::of(count), bytes, &mut rare)?;
         let mut rare = rare.into_iter();
         for chunk in out.chunks_mut(CHUNK).filter(|chunk| count_in(chunk) > 0) {
             for symbol in chunk.iter_mut().filter(|symbol| **symbol == stand_in) {

@@ -5,7 +5,7 @@ use std::fmt;
 use rayon::prelude::*;
 
 use super::table::FrequencyTable;
-use super::{BLOCK, LENGTH_BYTES, MOST_LANES, START, lanes_of};
+use super::{BLOCK, LENGTH_BYTES, LaneCount, MOST_LANES, START};
 
 /// A symbol of frequency 0, which a table has no code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,14 +107,14 @@ impl Encoder {
             };
         }
         if symbols.len() <= BLOCK {
-            return match self.encode_block(symbols, &mut vec![], out) {
+            return match self.push_block(LaneCount::of(symbols.len()), symbols, &mut vec![], out) {
                 true => Ok(()),
                 false => Err(self.not_in_table(symbols)),
             };
         }
-        let encode = |words: &mut Vec<[u8; 2]>, block| {
+        let encode = |words: &mut Vec<[u8; 2]>, block: &[u8]| {
             let mut bytes = vec![];
-            self.encode_block(block, words, &mut bytes).then_some(bytes)
+            self.push_block(LaneCount::of(block.len()), block, words, &mut bytes).then_some(bytes)
         };
         let blocks: Option<Vec<Vec<u8>>> = symbols.par_chunks(BLOCK).map_init(Vec::new, encode).collect();
         let blocks = blocks.ok_or_else(|| self.not_in_table(symbols))?;
@@ -127,6 +127,30 @@ impl Encoder {
             out.extend_from_slice(block);
         }
         Ok(())
+    }
+
+    /// Appends the block of at most [`BLOCK`] symbols, with so many lanes; nothing, where the table has one
+    /// level.
+    ///
+    /// # Errors
+    /// [`NotInTable`] with the first symbol of frequency 0.
+    ///
+    /// # Panics
+    /// When there are more than [`BLOCK`] symbols.
+    pub fn encode_block(
+        &self,
+        lanes: LaneCount,
+        symbols: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), NotInTable> {
+        assert!(symbols.len() <= BLOCK, "{} symbols, a block has {BLOCK} at most", symbols.len());
+        if self.only_symbol.is_some() {
+            return self.encode(symbols, out);
+        }
+        match self.push_block(lanes, symbols, &mut vec![], out) {
+            true => Ok(()),
+            false => Err(self.not_in_table(symbols)),
+        }
     }
 
     /// One symbol on a state that needs no renormalisation.
@@ -145,18 +169,24 @@ impl Encoder {
     /// Appends a block of at most [`BLOCK`] symbols. `false` where one is not in the table, and then nothing.
     ///
     /// `words` is room to work in, whatever it holds.
-    fn encode_block(&self, symbols: &[u8], words: &mut Vec<[u8; 2]>, out: &mut Vec<u8>) -> bool {
-        let all_in_table = match lanes_of(symbols.len()) {
+    fn push_block(
+        &self,
+        lanes: LaneCount,
+        symbols: &[u8],
+        words: &mut Vec<[u8; 2]>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let all_in_table = match lanes {
             _ if symbols.is_empty() => true,
-            1 => self.encode_lanes::<1>(symbols, words, out),
-            4 => self.encode_lanes::<4>(symbols, words, out),
-            _ => self.encode_lanes::<MOST_LANES>(symbols, words, out),
+            LaneCount::One => self.encode_lanes::<1>(symbols, words, out),
+            LaneCount::Four => self.encode_lanes::<4>(symbols, words, out),
+            LaneCount::ThirtyTwo => self.encode_lanes::<MOST_LANES>(symbols, words, out),
         };
         match &self.rare {
             Some(rare) if all_in_table => {
                 let is_rare = |symbol: &u8| rare.is_rare[usize::from(*symbol)];
                 let symbols: Vec<u8> = symbols.iter().copied().filter(is_rare).collect();
-                rare.encoder.encode_block(&symbols, words, out)
+                rare.encoder.push_block(LaneCount::of(symbols.len()), &symbols, words, out)
             }
             _ => all_in_table,
         }

@@ -2,24 +2,25 @@
 
 use super::decode::DecodeError;
 use super::slots::Slots;
-use super::{MOST_LANES, START, lanes_of};
+use super::{LaneCount, MOST_LANES, START};
 use crate::dispatch::InstructionSet;
 
 /// One block to be decoded, number `block` of its stream, that `bytes` begin with.
 pub(super) struct Block<'a> {
     pub(super) set: InstructionSet,
     pub(super) block: usize,
+    pub(super) lanes: LaneCount,
     pub(super) bytes: &'a [u8],
 }
 
 impl Block<'_> {
     /// Fills `out` with symbols, and gives the length of the block.
     pub(super) fn fill<S: WideSlots>(&self, slots: S, out: &mut [u8]) -> Result<usize, DecodeError> {
-        match lanes_of(out.len()) {
+        match self.lanes {
             _ if out.is_empty() => Ok(0),
-            1 => self.fill_by_lanes::<1>(out, |lanes, out| lanes.pop_groups(slots, out), slots),
-            4 => self.fill_by_lanes::<4>(out, |lanes, out| lanes.pop_groups(slots, out), slots),
-            _ => self.fill_by_lanes::<MOST_LANES>(
+            LaneCount::One => self.fill_by_lanes::<1>(out, |lanes, out| lanes.pop_groups(slots, out), slots),
+            LaneCount::Four => self.fill_by_lanes::<4>(out, |lanes, out| lanes.pop_groups(slots, out), slots),
+            LaneCount::ThirtyTwo => self.fill_by_lanes::<MOST_LANES>(
                 out,
                 |lanes, out| slots.pop_wide(self.set, lanes, out),
                 slots,

@@ -58,6 +58,7 @@ mod bit_string;
 mod decode;
 mod encode;
 mod lanes;
+mod palette;
 pub mod scalar;
 mod shape;
 mod slots;
@@ -71,6 +72,7 @@ mod x86;
 pub use arbitrary::decode_arbitrary;
 pub use decode::{DecodeError, Decoder};
 pub use encode::{Encoder, NotInTable};
+pub use palette::{Palette, PaletteError};
 pub use table::{FrequencyTable, entropy_bits, histogram};
 pub use table_bytes::TableError;
 
@@ -86,13 +88,40 @@ const MOST_LANES: usize = 32;
 /// Bytes of a block's length.
 const LENGTH_BYTES: usize = 3;
 
-/// Number of lanes of a block of so many symbols: 32, and fewer where 4 bytes each would weigh much.
-pub const fn lanes_of(symbols: usize) -> usize {
-    match symbols {
-        0..1024 => 1,
-        1024..32_768 => 4,
-        _ => MOST_LANES,
+/// How many states take turns in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneCount {
+    /// One after the other.
+    One,
+    /// As many as a processor works on side by side without vector instructions.
+    Four,
+    /// What vector instructions want.
+    ThirtyTwo,
+}
+
+impl LaneCount {
+    /// For so many symbols: 32, and fewer where 4 bytes each would weigh much.
+    pub const fn of(symbols: usize) -> Self {
+        match symbols {
+            0..1024 => Self::One,
+            1024..32_768 => Self::Four,
+            _ => Self::ThirtyTwo,
+        }
     }
+
+    /// The number.
+    pub const fn get(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Four => 4,
+            Self::ThirtyTwo => MOST_LANES,
+        }
+    }
+}
+
+/// Number of lanes of a block of so many symbols, where nobody asks for another: [`LaneCount::of`].
+pub const fn lanes_of(symbols: usize) -> usize {
+    LaneCount::of(symbols).get()
 }
 
 /// How a decode of `symbols` symbols by `table` begins: the blocks of a long stream have a length each.

@@ -121,6 +121,16 @@ impl FrequencyTable {
         Self { precision, frequencies, form: Form::Listed, rare: None }
     }
 
+    /// The table of these frequencies; `None` unless they sum to `2^precision`, or where `precision` is not in
+    /// [`Self::PRECISIONS`].
+    ///
+    /// For frequencies that follow from something that a reader knows.
+    pub fn from_frequencies(precision: u32, frequencies: [u16; 256]) -> Option<Self> {
+        let sum: u32 = frequencies.iter().map(|&frequency| u32::from(frequency)).sum();
+        let sound = Self::PRECISIONS.contains(&precision) && sum == 1 << precision;
+        sound.then_some(Self { precision, frequencies, form: Form::Listed, rare: None })
+    }
+
     /// The table of a precision that has those symbols for rare that occur less often than `limit`, and a
     /// second one for these; `None` where they are fewer than two, or all.
     fn with_rare(counts: &[u64; 256], precision: u32, limit: u64) -> Option<Self> {
@@ -175,6 +185,17 @@ impl FrequencyTable {
     pub fn only_symbol(&self) -> Option<u8> {
         let whole = 1 << self.precision;
         self.frequencies.iter().position(|&frequency| frequency == whole).map(|symbol| symbol as u8)
+    }
+
+    /// Whether there is but one symbol, which takes no bits.
+    pub fn is_certain(&self) -> bool {
+        self.only_symbol().is_some()
+    }
+
+    /// The largest symbol that can come out of a decoder, a rare one or not.
+    pub fn largest_symbol(&self) -> u8 {
+        let last = |table: &Self| table.frequencies.iter().rposition(|&frequency| frequency > 0);
+        last(self).max(self.rare.as_deref().and_then(last)).unwrap_or_default() as u8
     }
 
     /// The symbol that stands for all rare ones and is one of them, and their table.

@@ -15,8 +15,8 @@ mod widths;
 use std::error::Error;
 
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, RangeForm,
-    RangeGranularity, Ranges, ValueRange, WriteError,
+    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, RangeForm, RangeGranularity,
+    Ranges, ValueRange, WriteError,
 };
 
 /// Levels of a weight are at most this far from zero: widths of 8 bits.

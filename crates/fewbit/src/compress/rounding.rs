@@ -127,7 +127,8 @@ mod tests {
     fn a_trade_saves_more_than_a_larger_step() {
         let weights = Numbers::seeded(1).weights(200_000);
         for step in [0.3f32, 0.6, 1.0] {
-            let step = step * weights.iter().map(|w| w * w).sum::<f32>().sqrt() / (weights.len() as f32).sqrt();
+            let step =
+                step * weights.iter().map(|w| w * w).sum::<f32>().sqrt() / (weights.len() as f32).sqrt();
             let traded = levels(&weights, step, 1.0);
             let (bits, error_then) = (entropy(&traded), error(&weights, &traded, step));
             let (mut low, mut high) = (step, 3.0 * step);

@@ -38,7 +38,7 @@ pub(super) fn largest_within<S: WeightSource>(
     let target = budget as f64 * (1.0 + good) / 2.0;
     let mut best = smallest;
     // The base 2 logarithms of a step whose file is too large, and of one whose file is not.
-    let (mut low, mut high): (Option<(f64, f64)>, Option<(f64, f64)>) = (None, None);
+    let (mut low, mut high) = (None, None);
     // Of normally distributed weights with a mean square of 1, at as many bits each as there are.
     let bits = (target - best.bytes as f64).max(0.0) * 8.0 / weights.max(1) as f64;
     let mut at = 2.05 - bits;

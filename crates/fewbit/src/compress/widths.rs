@@ -166,7 +166,8 @@ mod tests {
 
     fn ranges() -> Ranges {
         let step = ValueRange::symmetric(0.5).unwrap();
-        Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, RangeForm::SymmetricHalf, vec![step]).unwrap()
+        Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, RangeForm::SymmetricHalf, vec![step])
+            .unwrap()
     }
 
     fn bytes(tensor: &QuantizedTensor) -> usize {

@@ -5,10 +5,6 @@ use super::head::{CHECKSUM_BYTES, Head};
 use super::header::mark;
 use super::sums::section_sums;
 use super::{ContainerReader, Limits, StreamReader, probe_with_limits};
-use crate::encoding::classes::WidthClasses;
-use crate::encoding::rans::{Decoder, FrequencyTable};
-use crate::encoding::{Levels, packed};
-use crate::{BitWidth, GroupSize, Grouping, ValueRange};
 
 /// Small enough that each of many million files is read in no time.
 pub const LIMITS: Limits =
@@ -33,42 +29,16 @@ pub fn read_table(data: &[u8]) {
     read_header(&[&[0, count % 64], entries].concat());
 }
 
-/// Unpacks codes: the first byte says how long groups are, the second how many there are, then come
-/// their widths, and the codes.
+/// Unpacks codes, and gives values for them, with every instruction set; see
+/// [`fewbit_kernels::packed::unpack_arbitrary`].
 pub fn unpack(data: &[u8]) {
-    let [size, count, rest @ ..] = data else {
-        return;
-    };
-    let Some((widths, codes)) = rest.split_at_checked(usize::from(*count)) else {
-        return;
-    };
-    let Some(group) = GroupSize::new(usize::from(*size)) else {
-        return;
-    };
-    let widths: Vec<_> = widths.iter().filter_map(|width| BitWidth::new(width % 17)).collect();
-    let grouping = Grouping::new(group, widths.len() * usize::from(*size));
-    let classes = WidthClasses::of(grouping, &widths);
-    let mut unpacked = vec![0; grouping.len()];
-    if packed::unpack(codes, &classes, &widths, &mut unpacked).is_ok() {
-        let again = packed::pack(&unpacked, &classes, &widths);
-        assert!(again.as_deref() == Ok(codes), "packed codes have one form");
-        let levels = Levels::new(ValueRange::default(), &classes);
-        let mut values = vec![f32::NAN; grouping.len()];
-        let dequantized = packed::dequantize(codes, &classes, &widths, &levels, &mut values);
-        assert!(dequantized.is_ok() && values.iter().all(|value| *value == 0.0), "every value is written");
-    }
+    fewbit_kernels::packed::unpack_arbitrary(data);
 }
 
-/// Decodes an entropy coded stream: two bytes say how many symbols, then come the table and the stream.
+/// Decodes an entropy coded stream with every instruction set; see
+/// [`fewbit_kernels::rans::decode_arbitrary`].
 pub fn decode_entropy(data: &[u8]) {
-    let Some((count, rest)) = data.split_first_chunk() else {
-        return;
-    };
-    let Ok((table, used)) = FrequencyTable::read(rest) else {
-        return;
-    };
-    let mut symbols = vec![0; usize::from(u16::from_le_bytes(*count))];
-    let _ = Decoder::new(&table).decode(&rest[used..], &mut symbols);
+    fewbit_kernels::rans::decode_arbitrary(data);
 }
 
 /// Reads a whole file in every way there is; as it is, and once more with its check sums made right.

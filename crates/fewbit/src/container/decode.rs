@@ -1,14 +1,15 @@
 //! One tensor's data to widths, codes and values.
 
+use fewbit_kernels::packed::{PackedError, SortedGroups, place_codes, place_weights};
+
 use super::ReadError;
 use super::cursor::Cursor;
 use super::entry::{QuantizedEntry, TensorEntry};
 use super::head::Fault;
-use crate::bitpack::BitpackError;
-use crate::encoding::coded::{CodedFault, Directory};
+use crate::encoding::coded::{CodedFault, Codes, Directory};
 use crate::encoding::ranges::{self, RangeDirectory, RangesFault};
 use crate::encoding::widths::WidthsError;
-use crate::encoding::{Levels, floats, packed, widths};
+use crate::encoding::{floats, packed, widths};
 use crate::ranges::dequantize;
 use crate::{
     BitWidth, Encoding, FloatEncoding, GridKind, QuantizedTensor, RangeGranularity, Ranges, ValueRange,
@@ -40,7 +41,8 @@ impl TensorEntry {
         let widths = decoding.widths()?;
         let mut codes = self.reserved(self.elements)?;
         codes.resize(self.elements, 0u16);
-        decoding.codes_into(&widths, &mut codes)?;
+        decoding.codes_into(widths.as_deref(), &mut codes)?;
+        let widths = decoding.all_widths(widths)?;
         let (quantized, ranges) = (decoding.quantized, decoding.ranges(&widths)?);
         // As many widths as groups and codes as weights, and each code has but its group's bits.
         Ok(QuantizedTensor::from_unpacked(self.shape.clone(), quantized.group_size, ranges, widths, codes))
@@ -49,7 +51,7 @@ impl TensorEntry {
     /// One width per group; an error for floats.
     pub(super) fn decode_widths(&self, source: Source<'_>) -> Result<Vec<BitWidth>, Fault> {
         match self.decoding(source) {
-            Some(decoding) => decoding.widths(),
+            Some(decoding) => decoding.all_widths(decoding.widths()?),
             None => {
                 let name = self.name.clone();
                 Err(Fault::new(self.data_at.start, ReadError::NotQuantized { name }))
@@ -65,7 +67,7 @@ impl TensorEntry {
         })?;
         match decoding.quantized.ranges.granularity {
             // Widths tell which groups have one.
-            RangeGranularity::Group => decoding.ranges(&decoding.widths()?),
+            RangeGranularity::Group => decoding.ranges(&decoding.all_widths(decoding.widths()?)?),
             _ => decoding.ranges(&[]),
         }
     }
@@ -134,7 +136,26 @@ impl Decoding<'_> {
             .map_err(|error| Fault { offset: at as u64, error })
     }
 
-    fn widths(&self) -> Result<Vec<BitWidth>, Fault> {
+    /// One width per group.
+    fn all_widths(&self, widths: Option<Vec<u8>>) -> Result<Vec<BitWidth>, Fault> {
+        let classes = &self.quantized.classes;
+        match widths {
+            // None is above the largest: they are those that the classes count.
+            Some(widths) => {
+                let width = |width| BitWidth::new(width).unwrap_or(BitWidth::MAX);
+                Ok(widths.into_iter().map(width).collect())
+            }
+            None => {
+                let count = classes.grouping().count();
+                let mut widths = self.entry.reserved(count)?;
+                widths.resize(count, classes.minimum());
+                Ok(widths)
+            }
+        }
+    }
+
+    /// One width per group, as the classes count them; `None` where all are the smallest.
+    fn widths(&self) -> Result<Option<Vec<u8>>, Fault> {
         match self.entry.encoding {
             Encoding::Coded => self.coded_widths(&self.directory()?),
             _ => {
@@ -145,24 +166,23 @@ impl Decoding<'_> {
         }
     }
 
-    fn coded_widths(&self, directory: &Directory) -> Result<Vec<BitWidth>, Fault> {
+    fn coded_widths(&self, directory: &Directory) -> Result<Option<Vec<u8>>, Fault> {
         directory.widths(self.source.data, &self.quantized.classes).map_err(|fault| self.coded_fault(fault))
     }
 
-    fn codes_into(&self, widths: &[BitWidth], codes: &mut [u16]) -> Result<(), Fault> {
+    fn codes_into(&self, widths: Option<&[u8]>, codes: &mut [u16]) -> Result<(), Fault> {
         let classes = &self.quantized.classes;
         match self.entry.encoding {
             Encoding::Coded => {
                 let sorted = self.coded_codes(&self.directory()?)?;
-                sorted.place(classes, widths, codes, |_, code| code);
-                Ok(())
+                sorted.place(classes, widths, codes, place_codes).map_err(|fault| self.coded_fault(fault))
             }
             _ => packed::unpack(self.packed().0, classes, widths, codes)
                 .map_err(|source| self.packing("codes", source, 0)),
         }
     }
 
-    fn coded_codes(&self, directory: &Directory) -> Result<crate::encoding::coded::Codes<'_>, Fault> {
+    fn coded_codes(&self, directory: &Directory) -> Result<Codes<'_>, Fault> {
         directory.codes(self.source.data).map_err(|fault| self.coded_fault(fault))
     }
 
@@ -207,7 +227,8 @@ impl Decoding<'_> {
         let widths = self.widths()?;
         let mut codes = self.entry.reserved(self.entry.elements)?;
         codes.resize(self.entry.elements, 0u16);
-        self.codes_into(&widths, &mut codes)?;
+        self.codes_into(widths.as_deref(), &mut codes)?;
+        let widths = self.all_widths(widths)?;
         let ranges = self.ranges(&widths)?;
         dequantize(&ranges, &self.entry.shape, self.quantized.classes.grouping(), &widths, &codes, values);
         Ok(())
@@ -215,21 +236,24 @@ impl Decoding<'_> {
 
     fn values_into(&self, values: &mut [f32]) -> Result<(), Fault> {
         let classes = &self.quantized.classes;
-        let levels = match self.quantized.ranges.of_tensor {
-            Some(range) if self.quantized.ranges.kind == GridKind::MinMax => Levels::new(range, classes),
+        let range = match self.quantized.ranges.of_tensor {
+            Some(range) if self.quantized.ranges.kind == GridKind::MinMax => range,
             _ => return self.values_of_codes(values),
         };
         match self.entry.encoding {
             Encoding::Coded => {
                 let directory = self.directory()?;
                 let widths = self.coded_widths(&directory)?;
-                let sorted = self.coded_codes(&directory)?;
-                sorted.place(classes, &widths, values, |width, code| levels.value(width, code));
-                Ok(())
+                let place = |groups: SortedGroups<'_>, values: &mut [f32]| {
+                    place_weights(groups, range.minimum(), range.maximum(), values);
+                };
+                self.coded_codes(&directory)?
+                    .place(classes, widths.as_deref(), values, place)
+                    .map_err(|fault| self.coded_fault(fault))
             }
             _ => {
                 let widths = self.widths()?;
-                packed::dequantize(self.packed().0, classes, &widths, &levels, values)
+                packed::dequantize(self.packed().0, classes, widths.as_deref(), range, values)
                     .map_err(|source| self.packing("codes", source, 0))
             }
         }
@@ -241,7 +265,7 @@ impl Decoding<'_> {
             Encoding::Coded => {
                 let directory = self.directory()?;
                 self.coded_widths(&directory)?;
-                self.coded_codes(&directory)?;
+                self.coded_codes(&directory)?.check().map_err(|fault| self.coded_fault(fault))?;
             }
             _ => {
                 packed::check(self.packed().0, &self.quantized.classes)
@@ -252,7 +276,7 @@ impl Decoding<'_> {
         self.stored_ranges().map(drop)
     }
 
-    fn packing(&self, what: &'static str, source: BitpackError, offset: usize) -> Fault {
+    fn packing(&self, what: &'static str, source: PackedError, offset: usize) -> Fault {
         let name = self.entry.name.clone();
         Fault::new(self.entry.data_at.start + offset as u64, ReadError::BadPacking { name, what, source })
     }

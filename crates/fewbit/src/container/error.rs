@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::str::Utf8Error;
 
+use fewbit_kernels::packed::PackedError;
+
 use crate::QuantizeError;
 use crate::atomic::AtomicWriteError;
-use crate::bitpack::BitpackError;
 use crate::encoding::CodingError;
 
 /// Why bytes are no `.fewbit` file, or have no such tensor.
@@ -230,7 +231,7 @@ pub enum ReadError {
         /// `widths`, `codes` or `models`.
         what: &'static str,
         /// What is wrong.
-        source: BitpackError,
+        source: PackedError,
     },
     /// A range is not finite, upside down, or has a negative half-width.
     #[error("tensor `{name}`: range {index} of those stored is none")]
@@ -398,7 +399,7 @@ pub enum WriteError {
         /// The tensor.
         name: String,
         /// What is wrong.
-        source: BitpackError,
+        source: PackedError,
     },
     /// The bytes could not be brought to the disk.
     #[error(transparent)]

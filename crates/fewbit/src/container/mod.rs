@@ -29,6 +29,8 @@ pub use crate::encoding::floats::FloatEncoding;
 pub use crate::encoding::{CodeEncoding, CodingError, Encoding};
 pub use entry::{TensorEntry, TensorKind};
 pub use error::{ReadError, ReadFileError, WriteError};
+pub use fewbit_kernels::packed::PackedError;
+pub use fewbit_kernels::rans::{DecodeError, PaletteError, TableError};
 pub use file::{read_bytes, read_file};
 pub use limits::Limits;
 pub use reader::ContainerReader;

@@ -101,9 +101,10 @@ impl ContainerWriter {
         encoding: CodeEncoding,
     ) -> Result<&mut Self, WriteError> {
         self.check(name, tensor.shape(), tensor.len())?;
-        let classes = WidthClasses::of(tensor.grouping(), tensor.widths());
-        let packed = || packed_form(name, tensor, &classes);
-        let coded = || coded_form(tensor, &classes, &self.shared, &self.shared_ranges);
+        let widths: Vec<u8> = tensor.widths().iter().map(|width| width.get()).collect();
+        let classes = WidthClasses::of(tensor.grouping(), &widths);
+        let packed = || packed_form(name, tensor, &classes, &widths);
+        let coded = || coded_form(tensor, &classes, &widths, &self.shared, &self.shared_ranges);
         let mut chosen = match encoding {
             CodeEncoding::Packed => packed()?,
             CodeEncoding::Coded => coded(),
@@ -337,10 +338,16 @@ impl Form {
     }
 }
 
-fn packed_form(name: &str, tensor: &QuantizedTensor, classes: &WidthClasses) -> Result<Form, WriteError> {
+fn packed_form(
+    name: &str,
+    tensor: &QuantizedTensor,
+    classes: &WidthClasses,
+    widths: &[u8],
+) -> Result<Form, WriteError> {
     let packing = |source| WriteError::Packing { name: name.to_owned(), source };
-    let mut data = packed::pack(tensor.codes(), classes, tensor.widths()).map_err(packing)?;
-    data.extend(widths::pack(tensor.widths(), classes));
+    let mixed = Some(widths).filter(|_| !classes.is_uniform());
+    let mut data = packed::pack(tensor.codes(), classes, mixed).map_err(packing)?;
+    data.extend(widths::pack(widths, classes));
     data.extend(ranges::pack(&ranges_of_data(tensor), tensor.ranges().form()));
     Ok(Form { encoding: Encoding::Packed, table: Vec::new(), data, shared: None })
 }
@@ -348,10 +355,11 @@ fn packed_form(name: &str, tensor: &QuantizedTensor, classes: &WidthClasses) -> 
 fn coded_form(
     tensor: &QuantizedTensor,
     classes: &WidthClasses,
+    widths: &[u8],
     shared: &SharedTables,
     shared_ranges: &SharedRangeTables,
 ) -> Form {
-    let coded = coded::encode(tensor.codes(), classes, tensor.widths(), shared);
+    let coded = coded::encode(tensor.codes(), classes, widths, shared);
     let mut table = Vec::new();
     coded.directory.put(&mut table);
     let mut tables = shared.clone();

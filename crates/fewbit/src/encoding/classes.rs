@@ -1,5 +1,7 @@
 //! How many groups have each width: what the size of everything that depends on widths follows from.
 
+use rayon::prelude::*;
+
 use crate::size::bits_to_tell;
 use crate::{BitWidth, Grouping};
 
@@ -14,17 +16,19 @@ pub(crate) struct WidthClasses {
 }
 
 impl WidthClasses {
-    /// The classes of these widths, one per group.
-    pub(crate) fn of(grouping: Grouping, widths: &[BitWidth]) -> Self {
-        let mut groups = [0; BitWidth::COUNT];
-        for width in widths {
-            groups[usize::from(width.get())] += 1;
-        }
-        let minimum = widths.iter().min().copied().unwrap_or_default();
-        let maximum = widths.iter().max().copied().unwrap_or_default();
+    /// The classes of these widths, one per group and none above [`BitWidth::MAX`].
+    pub(crate) fn of(grouping: Grouping, widths: &[u8]) -> Self {
+        Self::of_groups(grouping, histogram(widths), widths.last().copied())
+    }
+
+    /// The classes of so many groups of each width, the last of which has the width `last`.
+    fn of_groups(grouping: Grouping, groups: [usize; BitWidth::COUNT], last: Option<u8>) -> Self {
+        let width = |bits: Option<usize>| BitWidth::new(bits.unwrap_or(0) as u8).unwrap_or(BitWidth::MAX);
+        let minimum = width(groups.iter().position(|count| *count > 0));
+        let maximum = width(groups.iter().rposition(|count| *count > 0));
         // Of groups that are all as long it does not matter which is the last.
-        let last = widths.last().filter(|_| missing(grouping) > 0).copied().unwrap_or(maximum);
-        Self { grouping, minimum, maximum, groups, last }
+        let last = last.filter(|_| missing(grouping) > 0).map(usize::from);
+        Self { grouping, minimum, maximum, groups, last: last.map_or(maximum, |last| width(Some(last))) }
     }
 
     /// The classes of these counts; `None` unless they count every group, both ends occur and so does
@@ -97,15 +101,41 @@ impl WidthClasses {
         bits_to_tell(1 + self.maximum.get() - self.minimum.get())
     }
 
-    /// Whether these widths are as many of each as was counted.
-    pub(crate) fn describe(&self, widths: &[BitWidth]) -> bool {
-        *self == Self::of(self.grouping, widths)
+    /// Whether widths that are so many of each, the last of them `last`, are as was counted.
+    pub(crate) fn describe(&self, groups: [usize; BitWidth::COUNT], last: Option<u8>) -> bool {
+        *self == Self::of_groups(self.grouping, groups, last)
     }
 
     /// Weights that the last group has fewer than the others.
     pub(crate) fn missing(&self) -> usize {
         missing(self.grouping)
     }
+}
+
+/// How many groups have each width, on all cores; of widths up to 31, those above [`BitWidth::MAX`] are not
+/// counted.
+pub(crate) fn histogram(widths: &[u8]) -> [usize; BitWidth::COUNT] {
+    /// Widths that one task counts.
+    const CHUNK: usize = 1 << 16;
+    if widths.len() <= CHUNK {
+        return count(widths);
+    }
+    let add = |a: [usize; BitWidth::COUNT], b: [usize; BitWidth::COUNT]| std::array::from_fn(|i| a[i] + b[i]);
+    widths.par_chunks(CHUNK).map(count).reduce(|| [0; BitWidth::COUNT], add)
+}
+
+fn count(widths: &[u8]) -> [usize; BitWidth::COUNT] {
+    // More places than widths, so that none is out of bounds; four counts of each, so that runs of one
+    // width need not wait for the addition before.
+    let mut counts = [[0; 32]; 4];
+    let (fours, rest) = widths.as_chunks::<4>();
+    for four in fours {
+        for (counts, &width) in counts.iter_mut().zip(four) {
+            counts[usize::from(width % 32)] += 1;
+        }
+    }
+    rest.iter().for_each(|&width| counts[0][usize::from(width % 32)] += 1);
+    std::array::from_fn(|width| counts.iter().map(|counts| counts[width]).sum())
 }
 
 fn missing(grouping: Grouping) -> usize {

@@ -1,21 +1,20 @@
 //! How a tensor's codes, widths and floats become bytes, and back.
 //!
 //! [`packed`] keeps every code at its width, to be read where it lies; [`coded`] is the entropy coded
-//! form, over [`rans`]. Both share [`classes`], what a file's table says of the widths.
+//! form. Both share [`classes`], what a file's table says of the widths; the speed of both is that of
+//! [`fewbit_kernels`].
 
-mod chunks;
 pub(crate) mod classes;
 pub(crate) mod coded;
 pub(crate) mod floats;
-mod levels;
 pub(crate) mod packed;
 pub(crate) mod ranges;
-pub(crate) mod rans;
 #[cfg(test)]
 mod tests;
 pub(crate) mod widths;
 
-pub(crate) use levels::Levels;
+use fewbit_kernels::packed::PackedError;
+use fewbit_kernels::rans::{DecodeError, PaletteError, TableError};
 
 /// How the values of a tensor are written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,8 +61,24 @@ pub enum CodeEncoding {
 #[non_exhaustive]
 pub enum CodingError {
     /// A frequency table is cut, or not in its one form, or does not add up.
-    #[error("a frequency table is not in order: {0}")]
-    Table(&'static str),
+    #[error("a frequency table is not in order")]
+    Table(#[from] TableError),
+    /// The numbers that symbols stand for are not in order.
+    #[error("the numbers that symbols stand for are not in order")]
+    Palette(#[from] PaletteError),
+    /// Frequencies are said to be those of a tensor before, and there is none.
+    #[error("there are no frequencies of this width before it")]
+    NothingToShare,
+    /// More bits of each code are said to be left as they are than lie below eight others.
+    #[error("{found} bits of each code are left as they are, of {bits} bits at most {limit} can be")]
+    RawBits {
+        /// Bits that are left as they are.
+        found: u8,
+        /// Width of the codes.
+        bits: u8,
+        /// The most that can be.
+        limit: u8,
+    },
     /// A frequency table has symbols that codes of the width cannot have.
     #[error("the frequency table has symbol {symbol}, codes of {bits} bits have none above {largest}")]
     SymbolTooLarge {
@@ -74,15 +89,16 @@ pub enum CodingError {
         /// The largest symbol of that width.
         largest: u8,
     },
-    /// A stream has fewer bytes than its symbols take.
-    #[error("the stream ends before its symbols do")]
-    StreamCut,
-    /// A stream has more bytes than its symbols take, or other bytes than an encoder writes.
-    #[error("the stream does not end as an encoder leaves it")]
-    StreamEnd,
-    /// The bits that fill up a last byte are not all zero.
-    #[error("the bits that fill up the last byte are not zero")]
-    Padding,
+    /// A stream has fewer or more bytes than its symbols take, or other bytes than an encoder writes.
+    #[error("a stream of symbols is not as an encoder leaves it")]
+    Stream(#[from] DecodeError),
+    /// Fewer or more bytes than there must be of what is not coded.
+    #[error("bytes that are not coded are not as many as they must be")]
+    Cut,
+    /// Bits that are left as they are have fewer or more bytes than they take, or are not filled up with
+    /// zeros.
+    #[error("bits that are left as they are are not well packed")]
+    Packing(#[from] PackedError),
     /// The widths are not as many of each as the table says.
     #[error("the widths are not as many of each as the table says")]
     WidthCounts,

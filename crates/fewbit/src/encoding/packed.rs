@@ -1,13 +1,24 @@
-//! The packed encoding: the seam behind which the layout of packed codes can change.
+//! The packed encoding: codes of each group at its width, lowest bit first, with nothing between them.
 //!
-//! Codes of each group at its width, lowest bit first, with nothing between them: see
-//! [`crate::bitpack`].
+//! The work is done by [`fewbit_kernels::packed`]; here a file's groups are told to it.
 
-use super::Levels;
-use super::chunks::by_chunk;
+use fewbit_kernels::packed::{self, PackedError, Widths};
+
 use super::classes::WidthClasses;
-use crate::BitWidth;
-use crate::bitpack::{self, BitReader, BitpackError, check_padding};
+use crate::{Grouping, ValueRange};
+
+/// The widths of a tensor's groups, as the kernels want them: `None` where all have the smallest.
+pub(crate) fn kernel_widths<'w>(classes: &WidthClasses, widths: Option<&'w [u8]>) -> Widths<'w> {
+    match widths {
+        Some(widths) => Widths::PerGroup { widths, group_size: group_size(classes.grouping()) },
+        None => Widths::Uniform(classes.minimum().get()),
+    }
+}
+
+/// The group size, which is never 0.
+pub(super) fn group_size(grouping: Grouping) -> std::num::NonZeroUsize {
+    std::num::NonZeroUsize::new(grouping.size()).unwrap_or(std::num::NonZeroUsize::MIN)
+}
 
 /// Bytes that the packed codes take.
 pub(crate) fn packed_bytes(classes: &WidthClasses) -> u64 {
@@ -18,60 +29,50 @@ pub(crate) fn packed_bytes(classes: &WidthClasses) -> u64 {
 pub(crate) fn pack(
     codes: &[u16],
     classes: &WidthClasses,
-    widths: &[BitWidth],
-) -> Result<Vec<u8>, BitpackError> {
-    bitpack::pack(codes, classes.grouping(), widths)
+    widths: Option<&[u8]>,
+) -> Result<Vec<u8>, PackedError> {
+    let mut packed = Vec::new();
+    packed::pack(codes, kernel_widths(classes, widths), &mut packed)?;
+    Ok(packed)
 }
 
 /// Whether bytes are as many as the widths need, and filled up with zeros.
-pub(crate) fn check(packed: &[u8], classes: &WidthClasses) -> Result<(), BitpackError> {
-    check_padding(packed, classes.code_bits())
+pub(crate) fn check(packed: &[u8], classes: &WidthClasses) -> Result<(), PackedError> {
+    check_bits(packed, classes.code_bits())
+}
+
+/// Whether bytes are as many as so many bits need, and filled up with zeros.
+pub(super) fn check_bits(packed: &[u8], bits: u64) -> Result<(), PackedError> {
+    // As many codes of one bit.
+    packed::check(packed, Widths::Uniform(1), usize::try_from(bits).unwrap_or(usize::MAX))
 }
 
 /// Writes the codes that were packed; `widths` are those that `classes` counts.
 pub(crate) fn unpack(
     packed: &[u8],
     classes: &WidthClasses,
-    widths: &[BitWidth],
+    widths: Option<&[u8]>,
     codes: &mut [u16],
-) -> Result<(), BitpackError> {
-    read(packed, classes, widths, codes, |_, code| code)
+) -> Result<(), PackedError> {
+    packed::unpack(packed, kernel_widths(classes, widths), codes)
 }
 
-/// Writes the values of the codes that were packed.
+/// Writes the values of the codes that were packed, all groups over one range.
 pub(crate) fn dequantize(
     packed: &[u8],
     classes: &WidthClasses,
-    widths: &[BitWidth],
-    levels: &Levels,
+    widths: Option<&[u8]>,
+    range: ValueRange,
     values: &mut [f32],
-) -> Result<(), BitpackError> {
-    read(packed, classes, widths, values, |width, code| levels.value(width, code))
+) -> Result<(), PackedError> {
+    packed::dequantize(packed, kernel_widths(classes, widths), range.minimum(), range.maximum(), values)
 }
 
-fn read<T: Send>(
-    packed: &[u8],
-    classes: &WidthClasses,
-    widths: &[BitWidth],
-    out: &mut [T],
-    value: impl Fn(BitWidth, u16) -> T + Sync,
-) -> Result<(), BitpackError> {
-    check(packed, classes)?;
-    let size = classes.grouping().size();
-    by_chunk(
-        classes.grouping(),
-        widths,
-        out,
-        0u64,
-        |bit, width, len| *bit += len as u64 * u64::from(width.get()),
-        |bit, widths, out| {
-            let mut reader = BitReader::at(packed, bit);
-            for (group, &width) in out.chunks_mut(size).zip(widths) {
-                for out in group {
-                    *out = value(width, reader.take(width.get().into()));
-                }
-            }
-        },
-    );
-    Ok(())
+/// The numbers of `bits` bits each, packed.
+pub(super) fn pack_equal(numbers: &[u16], bits: u8) -> Vec<u8> {
+    let mut packed = Vec::new();
+    // Who calls has masked them.
+    let fits = packed::pack(numbers, Widths::Uniform(bits), &mut packed);
+    debug_assert_eq!(fits, Ok(()));
+    packed
 }

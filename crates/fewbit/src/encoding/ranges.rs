@@ -5,12 +5,13 @@
 //! first digits, goes through a coder, one stream for each of these bytes, and the lower half is noise
 //! and stays as it is.
 
+use fewbit_kernels::packed::{self, Widths};
+use fewbit_kernels::rans::{Decoder, Encoder, FrequencyTable, LaneCount, histogram};
 use half::f16;
 
 use super::CodingError;
 use super::floats::{self, FloatEncoding};
-use super::rans::{self, Decoder, FrequencyTable};
-use crate::bitpack::{BitReader, check_padding, pack_equal};
+use super::packed::pack_equal;
 use crate::container::ReadError;
 use crate::container::cursor::{Cursor, put_number};
 use crate::{GridKind, QuantizeError, RangeForm, RangeGranularity, ValueRange};
@@ -24,7 +25,7 @@ const OWN: u16 = 1;
 /// Bytes coded with the frequencies that came last for bytes of their kind.
 const SHARED: u16 = 2;
 /// Bits of one of these.
-const MODEL_BITS: u32 = 2;
+const MODEL_BITS: u8 = 2;
 /// Kinds of bytes that are coded: of minima and of all other numbers, the upper byte of two, the first
 /// and the second of four.
 const KINDS: usize = 6;
@@ -123,7 +124,7 @@ pub(crate) fn unpack(packed: &[u8], form: RangeForm, count: usize) -> Result<Vec
     let mut ranges = reserved(count)?;
     for index in 0..count {
         let last = (form.numbers() - 1) * count + index;
-        let cut = || RangesFault { offset: packed.len(), error: RangesError::Coding(CodingError::StreamCut) };
+        let cut = || RangesFault { offset: packed.len(), error: RangesError::Coding(CodingError::Cut) };
         let (first, last) = number(index).zip(number(last)).ok_or_else(cut)?;
         let range = form.range_of(first, last).map_err(|source| {
             let error = RangesError::Range { index, source };
@@ -163,7 +164,7 @@ pub(crate) fn encode(ranges: &[ValueRange], form: RangeForm, shared: &SharedRang
         }
         numbers.chunks(width).for_each(|number| coded.streams.extend_from_slice(&number[..width / 2]));
     }
-    coded.directory = pack_equal(models.into_iter(), MODEL_BITS);
+    coded.directory = pack_equal(&models, MODEL_BITS);
     coded.directory.extend(rest);
     coded
 }
@@ -182,20 +183,22 @@ fn encode_plane(
     directory: &mut Vec<u8>,
     streams: &mut Vec<u8>,
 ) -> EncodedPlane {
-    let mut counts = [0; 256];
-    symbols.iter().for_each(|symbol| counts[usize::from(*symbol)] += 1);
-    let own = FrequencyTable::from_counts(&counts);
+    let counts = histogram(symbols);
+    let own = FrequencyTable::fit(&counts);
     let shared = shared.filter(|shared| shared.cost_bits(&counts).is_finite()).cloned();
-    let forms = [(SHARED, shared), (OWN, own)].into_iter().filter_map(|(model, table)| {
+    let forms = [(SHARED, shared), (OWN, Some(own))].into_iter().filter_map(|(model, table)| {
         let table = table?;
         let (mut tables, mut coded) = (Vec::new(), Vec::new());
         if model == OWN {
-            table.put(&mut tables);
+            table.write(&mut tables);
         }
         if !table.is_certain() {
+            let encoder = Encoder::new(&table);
             for block in symbols.chunks(BLOCK) {
                 let start = coded.len();
-                rans::encode(block, &table, &mut coded);
+                // Either table has every symbol.
+                let found = encoder.encode_block(LaneCount::of(block.len()), block, &mut coded);
+                debug_assert_eq!(found, Ok(()));
                 put_number(&mut tables, (coded.len() - start) as u64);
             }
         }
@@ -230,7 +233,7 @@ enum Plane {
     /// As they are.
     Stored,
     /// Coded, in streams of so many bytes; a table of one symbol has none.
-    Coded { table: FrequencyTable, blocks: Vec<u64> },
+    Coded { table: Box<FrequencyTable>, blocks: Vec<u64> },
 }
 
 impl RangeDirectory {
@@ -248,17 +251,19 @@ impl RangeDirectory {
             return Ok(Self { form, count, planes });
         }
         let in_column = form.number_bytes() / 2;
-        let bits = (form.numbers() * in_column) as u64 * u64::from(MODEL_BITS);
-        let models = cursor.take(bits.div_ceil(8), "the models of ranges")?;
-        check_padding(models, bits).map_err(|source| {
+        let mut models = vec![0; form.numbers() * in_column];
+        let bytes = (models.len() * usize::from(MODEL_BITS)).div_ceil(8);
+        let bytes = cursor.take(bytes as u64, "the models of ranges")?;
+        packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models).map_err(|source| {
             let name = name.to_owned();
             ReadError::BadPacking { name, what: "models", source }
         })?;
-        let mut models = BitReader::new(models);
+        let mut models = models.into_iter();
         for column in 0..form.numbers() {
             for plane in 0..in_column {
                 let place = &mut places[kind_of(form, column, plane)];
-                planes.push(Plane::read(cursor, name, models.take(MODEL_BITS), count, place)?);
+                let model = models.next().unwrap_or_default();
+                planes.push(Plane::read(cursor, name, model, count, place)?);
             }
         }
         Ok(Self { form, count, planes })
@@ -317,14 +322,15 @@ impl Plane {
             STORED => return Ok(Self::Stored),
             OWN => {
                 *place = cursor.position();
-                let (table, used) = FrequencyTable::read(cursor.rest()).map_err(failed)?;
+                let (table, used) =
+                    FrequencyTable::read(cursor.rest()).map_err(|error| failed(error.into()))?;
                 cursor.take(used as u64, "a frequency table")?;
                 table
             }
             SHARED => {
                 let bytes = cursor.whole().get(*place..).filter(|_| *place > 0);
-                let bytes = bytes.ok_or_else(|| failed(CodingError::Table("there is none to share")))?;
-                FrequencyTable::read(bytes).map_err(failed)?.0
+                let bytes = bytes.ok_or_else(|| failed(CodingError::NothingToShare))?;
+                FrequencyTable::read(bytes).map_err(|error| failed(error.into()))?.0
             }
             found => {
                 let name = name.to_owned();
@@ -337,7 +343,7 @@ impl Plane {
         for _ in 0..streams {
             blocks.push(cursor.number("the length of a stream")?);
         }
-        Ok(Self::Coded { table, blocks })
+        Ok(Self::Coded { table: Box::new(table), blocks })
     }
 
     fn bytes(&self, count: usize) -> u64 {
@@ -353,18 +359,20 @@ impl Plane {
         match self {
             Self::Stored => {
                 if bytes.len() != symbols.len() {
-                    return Err(fault(0, CodingError::StreamCut));
+                    return Err(fault(0, CodingError::Cut));
                 }
                 symbols.copy_from_slice(bytes);
             }
-            Self::Coded { table, .. } if table.is_certain() => symbols.fill(table.last()),
+            Self::Coded { table, .. } if table.is_certain() => symbols.fill(table.largest_symbol()),
             Self::Coded { table, blocks } => {
                 let decoder = Decoder::new(table);
                 let mut start = 0usize;
                 for (symbols, &length) in symbols.chunks_mut(BLOCK).zip(blocks) {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
                     let end = start.saturating_add(length).min(bytes.len());
-                    decoder.decode(&bytes[start..end], symbols).map_err(|error| fault(start, error))?;
+                    decoder
+                        .decode_block_of(LaneCount::of(symbols.len()), &bytes[start..end], symbols)
+                        .map_err(|error| fault(start, error.into()))?;
                     start = end;
                 }
             }

@@ -1,13 +1,18 @@
 //! Widths of groups, packed: how far each is above the tensor's smallest, in as few bits as tell it.
 
-use super::classes::WidthClasses;
-use crate::BitWidth;
-use crate::bitpack::{BitReader, BitpackError, check_padding, pack_equal};
+use fewbit_kernels::packed::{self, PackedError, Widths};
+use rayon::prelude::*;
+
+use super::classes::{WidthClasses, histogram};
+use super::packed::{check_bits, pack_equal};
+
+/// Groups whose widths one task unpacks; of eights, so that each begins at a byte.
+const CHUNK: usize = 1 << 14;
 
 /// Why packed widths are not those of the table.
 pub(crate) enum WidthsError {
     /// Bytes missing or left, or padding that is not zero.
-    Packing(BitpackError),
+    Packing(PackedError),
     /// A width above the largest of the table.
     AboveMaximum { group: usize, found: u16 },
     /// Not as many of each as the table says.
@@ -22,34 +27,44 @@ pub(crate) fn packed_bytes(classes: &WidthClasses) -> u64 {
 }
 
 /// The packed widths; nothing where all are the same.
-pub(crate) fn pack(widths: &[BitWidth], classes: &WidthClasses) -> Vec<u8> {
-    let offsets = widths.iter().map(|width| u16::from(width.get() - classes.minimum().get()));
-    pack_equal(offsets, classes.offset_bits())
+pub(crate) fn pack(widths: &[u8], classes: &WidthClasses) -> Vec<u8> {
+    let offsets: Vec<u16> = widths.iter().map(|width| u16::from(width - classes.minimum().get())).collect();
+    pack_equal(&offsets, classes.offset_bits() as u8)
 }
 
-/// The widths that were packed, one per group.
-pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Vec<BitWidth>, WidthsError> {
+/// The widths that were packed, one per group; `None` where all are the smallest.
+pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Option<Vec<u8>>, WidthsError> {
     let count = classes.grouping().count();
-    let bits = classes.offset_bits();
-    check_padding(packed, count as u64 * u64::from(bits)).map_err(WidthsError::Packing)?;
-    let mut offsets = BitReader::new(packed);
-    let mut widths = reserved(count)?;
+    let bits = classes.offset_bits() as usize;
+    check_bits(packed, (count * bits) as u64).map_err(WidthsError::Packing)?;
     if classes.is_uniform() {
-        widths.resize(count, classes.minimum());
-        return Ok(widths);
+        return Ok(None);
     }
-    for group in 0..count {
-        let found = u16::from(classes.minimum().get()) + offsets.take(bits);
-        match BitWidth::new(found as u8).filter(|width| *width <= classes.maximum()) {
-            Some(width) => widths.push(width),
-            None => return Err(WidthsError::AboveMaximum { group, found }),
-        }
-    }
-    if classes.describe(&widths) { Ok(widths) } else { Err(WidthsError::Differ) }
-}
-
-fn reserved(count: usize) -> Result<Vec<BitWidth>, WidthsError> {
     let mut widths = Vec::new();
     widths.try_reserve_exact(count).map_err(|_| WidthsError::OutOfMemory)?;
-    Ok(widths)
+    widths.resize(count, 0);
+    let (minimum, maximum) = (classes.minimum().get(), classes.maximum().get());
+    let unpack = |offsets: &mut Vec<u16>, (packed, widths): (&[u8], &mut [u8])| {
+        offsets.resize(widths.len(), 0);
+        packed::unpack(packed, Widths::Uniform(bits as u8), offsets).map_err(WidthsError::Packing)?;
+        for (width, &offset) in widths.iter_mut().zip(&*offsets) {
+            *width = minimum + offset as u8;
+        }
+        Ok(histogram(widths))
+    };
+    // A chunk's bits are whole bytes.
+    let chunks = packed.par_chunks(CHUNK / 8 * bits).zip(widths.par_chunks_mut(CHUNK));
+    let counts: Vec<_> = chunks.map_init(Vec::new, unpack).collect();
+    let mut groups = [0; _];
+    for counted in counts {
+        groups.iter_mut().zip(counted?).for_each(|(sum, count)| *sum += count);
+    }
+    // Widths above the largest are counted nowhere, or not where they should be.
+    if classes.describe(groups, widths.last().copied()) {
+        return Ok(Some(widths));
+    }
+    Err(match widths.iter().position(|&width| width > maximum) {
+        Some(group) => WidthsError::AboveMaximum { group, found: widths[group].into() },
+        None => WidthsError::Differ,
+    })
 }

@@ -4,7 +4,7 @@ mod hostile;
 mod size;
 mod tables;
 
-use super::{BLOCK, DecodeError, Decoder, Encoder, FrequencyTable, NotInTable, histogram, scalar};
+use super::{BLOCK, DecodeError, Decoder, Encoder, FrequencyTable, LaneCount, NotInTable, histogram, scalar};
 use crate::dispatch::InstructionSet;
 use fewbit_testing::Numbers;
 
@@ -255,5 +255,36 @@ fn every_frequency_is_divided_by_exactly() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_block_of_any_number_of_lanes_comes_back() {
+    for len in [0usize, 1, 3, 31, 33, 1000, 5000, 40_000] {
+        let symbols: Vec<u8> = (0..len).map(|index| (index * index % 23 % 7) as u8).collect();
+        let table = FrequencyTable::with_precision(&histogram(&symbols), 12);
+        for lanes in [LaneCount::One, LaneCount::Four, LaneCount::ThirtyTwo] {
+            let mut bytes = vec![];
+            Encoder::new(&table).encode_block(lanes, &symbols, &mut bytes).unwrap();
+            let mut decoded = vec![0xff; len];
+            assert_eq!(Decoder::new(&table).decode_block_of(lanes, &bytes, &mut decoded), Ok(()));
+            assert!(decoded == symbols, "{len} symbols, {lanes:?}");
+            if lanes == LaneCount::of(len) {
+                let mut twin = vec![];
+                scalar::encode(&symbols, &table, &mut twin).unwrap();
+                assert_eq!(twin, bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn frequencies_that_do_not_sum_up_are_no_table() {
+    let mut frequencies = [0; 256];
+    (frequencies[3], frequencies[200]) = (4000, 96);
+    let table = FrequencyTable::from_frequencies(12, frequencies).unwrap();
+    assert_eq!((table.frequencies(), table.largest_symbol(), table.is_certain()), (&frequencies, 200, false));
+    for precision in [7, 11, 13, 15, 40] {
+        assert_eq!(FrequencyTable::from_frequencies(precision, frequencies), None);
     }
 }

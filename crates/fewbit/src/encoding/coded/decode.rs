@@ -1,18 +1,20 @@
-//! From streams to widths and codes.
+//! From streams to widths, and to the codes of each width.
+//!
+//! A block of codes is decoded at a time, to codes of whole bytes as [`place_weights`] takes them: one byte
+//! each up to eight bits, two above.
+//!
+//! [`place_weights`]: fewbit_kernels::packed::place_weights
 
+use fewbit_kernels::packed::{Widths, run_bytes, unpack};
+use fewbit_kernels::rans::{Decoder, LaneCount};
 use rayon::prelude::*;
 
-use super::super::chunks::by_chunk;
-use super::super::classes::WidthClasses;
-use super::super::rans::Decoder;
-use super::directory::{Directory, Model};
-use super::{BLOCK, split, width_frequencies};
+use super::super::classes::{WidthClasses, histogram};
+use super::super::packed::check_bits;
+use super::directory::{Class, Directory, Model};
+use super::{BLOCK, width_frequencies, width_lanes};
 use crate::BitWidth;
-use crate::bitpack::{BitReader, check_padding};
 use crate::encoding::CodingError;
-
-/// Fewer codes than this are decoded on the calling thread.
-const PARALLEL: usize = 1 << 16;
 
 /// What is wrong with coded data, and where.
 #[derive(Debug)]
@@ -24,173 +26,213 @@ pub(crate) struct CodedFault {
     pub(crate) error: CodingError,
 }
 
-/// The symbols of each width, and where the bits below them lie.
+/// The codes of a tensor sorted by width, each width ascending.
 pub(crate) struct Codes<'d> {
-    symbols: [Vec<u8>; BitWidth::COUNT],
-    low: [&'d [u8]; BitWidth::COUNT],
+    pub(super) classes: Vec<ClassCodes<'d>>,
 }
 
-/// A stream to decode.
-struct Job<'j> {
-    decoder: &'j Decoder,
-    offset: usize,
-    bytes: &'j [u8],
-    symbols: &'j mut [u8],
+/// The codes of one width, to be decoded block by block.
+pub(super) struct ClassCodes<'d> {
+    pub(super) width: BitWidth,
+    pub(super) codes: usize,
+    form: Form<'d>,
+}
+
+enum Form<'d> {
+    /// Packed at their width, from `offset` of the tensor's data on.
+    Stored { offset: usize, bytes: &'d [u8] },
+    /// Symbols, and the bits below them.
+    Coded {
+        decoder: Decoder,
+        /// Each stream and where it begins; none where there is but one symbol.
+        streams: Vec<(usize, &'d [u8])>,
+        /// What each symbol is in a code; not looked at up to eight bits.
+        upper_parts: Box<[u16; 256]>,
+        raw_bits: u8,
+        raw: &'d [u8],
+    },
+}
+
+/// Room to decode a block in.
+#[derive(Default)]
+pub(super) struct Scratch {
+    symbols: Vec<u8>,
+    numbers: Vec<u16>,
 }
 
 impl Directory {
-    /// The widths of a tensor's groups.
-    pub(crate) fn widths(&self, data: &[u8], classes: &WidthClasses) -> Result<Vec<BitWidth>, CodedFault> {
-        let count = classes.grouping().count();
+    /// The widths of a tensor's groups; `None` where all are the smallest.
+    pub(crate) fn widths(&self, data: &[u8], classes: &WidthClasses) -> Result<Option<Vec<u8>>, CodedFault> {
         let fault = |offset, error| CodedFault { offset, what: "widths", error };
-        let mut widths = reserved(count).map_err(|error| fault(0, error))?;
         let Some(table) = width_frequencies(classes) else {
-            widths.resize(count, classes.minimum());
-            return Ok(widths);
+            return Ok(None);
         };
-        let mut symbols = zeros(count).map_err(|error| fault(0, error))?;
+        let mut widths = zeros(classes.grouping().count()).map_err(|error| fault(0, error))?;
         let decoder = Decoder::new(&table);
-        run(jobs(&decoder, &self.width_blocks, 0, data, &mut symbols), "widths")?;
-        // The table has no symbols but widths.
-        widths.extend(symbols.iter().map(|symbol| BitWidth::new(*symbol).unwrap_or(BitWidth::MAX)));
-        if classes.describe(&widths) { Ok(widths) } else { Err(fault(0, CodingError::WidthCounts)) }
+        let streams = cut(&self.width_blocks, 0, data);
+        let jobs: Vec<_> = widths.chunks_mut(BLOCK).zip(streams).collect();
+        let decode = |(widths, (offset, bytes)): (&mut [u8], (usize, &[u8]))| {
+            let lanes = width_lanes(widths.len(), &table);
+            decoder.decode_block_of(lanes, bytes, widths).map_err(|error| fault(offset, error.into()))
+        };
+        in_parallel(jobs, decode)?;
+        if classes.describe(histogram(&widths), widths.last().copied()) {
+            Ok(Some(widths))
+        } else {
+            Err(fault(0, CodingError::WidthCounts))
+        }
     }
 
-    /// The codes of a tensor's groups, sorted by width.
+    /// The codes of a tensor's groups, to be decoded.
     pub(crate) fn codes<'d>(&self, data: &'d [u8]) -> Result<Codes<'d>, CodedFault> {
-        let fault = |offset, error| CodedFault { offset, what: "codes", error };
-        let mut codes = Codes { symbols: Default::default(), low: [&[]; BitWidth::COUNT] };
-        let streams = self.cut(data);
-        let decoders: Vec<Option<Decoder>> = self.classes.iter().map(|class| class.model.decoder()).collect();
-        for class in &self.classes {
-            codes.symbols[usize::from(class.width.get())] =
-                zeros(class.codes).map_err(|error| fault(0, error))?;
-        }
-        let mut all = Vec::new();
-        let mut slots: Vec<&mut [u8]> = codes.symbols.iter_mut().map(Vec::as_mut_slice).collect();
-        for ((class, decoder), [(offset, bytes), (low_offset, low_bytes)]) in
-            self.classes.iter().zip(&decoders).zip(streams)
-        {
-            let index = usize::from(class.width.get());
-            let symbols = std::mem::take(&mut slots[index]);
-            let (bits, low) = split(class.width);
-            let filled = |bytes: &[u8], bits: u8| {
-                let expected = class.codes as u64 * u64::from(bits);
-                check_padding(bytes, expected).map_err(|_| CodingError::Padding)
-            };
-            filled(low_bytes, low).map_err(|error| fault(low_offset, error))?;
-            codes.low[index] = low_bytes;
-            match (&class.model, decoder) {
-                (Model::Frequencies { blocks, .. }, Some(decoder)) => {
-                    all.extend(jobs(decoder, blocks, offset, bytes, symbols));
-                }
-                _ => {
-                    filled(bytes, bits).map_err(|error| fault(offset, error))?;
-                    let mut reader = BitReader::new(bytes);
-                    symbols.iter_mut().for_each(|symbol| *symbol = reader.take(bits.into()) as u8);
-                }
-            }
-        }
-        run(all, "codes")?;
-        Ok(codes)
+        let classes =
+            self.classes.iter().zip(self.cut(data)).map(|(class, bytes)| ClassCodes::new(class, bytes));
+        Ok(Codes { classes: classes.collect::<Result<_, _>>()? })
     }
 }
 
-impl Model {
-    fn decoder(&self) -> Option<Decoder> {
-        match self {
-            Self::Stored => None,
-            Self::Frequencies { table, .. } => Some(Decoder::new(table)),
+impl<'d> ClassCodes<'d> {
+    fn new(class: &Class, [symbols, raw]: [(usize, &'d [u8]); 2]) -> Result<Self, CodedFault> {
+        let &Class { width, codes, ref model } = class;
+        let filled = |bits: u8| {
+            let expected = codes as u64 * u64::from(bits);
+            let fault = |error: CodingError| CodedFault { offset: raw.0, what: "codes", error };
+            check_bits(raw.1, expected).map_err(|error| fault(error.into()))
+        };
+        let form = match model {
+            Model::Stored => {
+                filled(width.get())?;
+                Form::Stored { offset: raw.0, bytes: raw.1 }
+            }
+            Model::Coded { symbols: model, blocks, .. } => {
+                filled(model.raw_bits)?;
+                Form::Coded {
+                    decoder: Decoder::new(&model.table),
+                    streams: cut(blocks, symbols.0, symbols.1),
+                    upper_parts: Box::new(model.upper_parts()),
+                    raw_bits: model.raw_bits,
+                    raw: raw.1,
+                }
+            }
+        };
+        Ok(Self { width, codes, form })
+    }
+
+    /// Bytes of a code.
+    pub(super) fn code_bytes(&self) -> usize {
+        run_bytes(self.width.get())
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.codes.div_ceil(BLOCK)
+    }
+
+    /// Codes of a block.
+    pub(super) fn block_len(&self, block: usize) -> usize {
+        BLOCK.min(self.codes - block * BLOCK)
+    }
+
+    /// Writes the codes of a block, as many as `out` has room for: all that it has.
+    pub(super) fn decode(
+        &self,
+        block: usize,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> Result<(), CodedFault> {
+        let len = out.len() / self.code_bytes();
+        let packed = |bytes: &'d [u8], bits: u8| {
+            // A whole block is whole bytes.
+            let start = (block * (BLOCK / 8) * usize::from(bits)).min(bytes.len());
+            let end = start + (len * usize::from(bits)).div_ceil(8);
+            &bytes[start..end.min(bytes.len())]
+        };
+        let Scratch { symbols, numbers } = scratch;
+        match &self.form {
+            &Form::Stored { offset, bytes } => {
+                let bits = self.width.get();
+                numbers.resize(len, 0);
+                unpack(packed(bytes, bits), Widths::Uniform(bits), numbers).map_err(|error| CodedFault {
+                    offset,
+                    what: "codes",
+                    error: error.into(),
+                })?;
+                match self.code_bytes() {
+                    1 => out.iter_mut().zip(numbers).for_each(|(out, code)| *out = *code as u8),
+                    _ => write_pairs(numbers.iter().copied(), out),
+                }
+            }
+            Form::Coded { decoder, streams, upper_parts, raw_bits, raw } => {
+                let (offset, bytes) = streams.get(block).copied().unwrap_or((0, &[]));
+                let failed = |error: CodingError| CodedFault { offset, what: "codes", error };
+                let decode = |symbols: &mut [u8]| {
+                    let lanes = LaneCount::of(symbols.len());
+                    decoder.decode_block_of(lanes, bytes, symbols).map_err(|error| failed(error.into()))
+                };
+                if self.code_bytes() == 1 {
+                    return decode(out);
+                }
+                symbols.resize(len, 0);
+                decode(symbols)?;
+                numbers.resize(len, 0);
+                unpack(packed(raw, *raw_bits), Widths::Uniform(*raw_bits), numbers)
+                    .map_err(|error| failed(error.into()))?;
+                let codes = symbols.iter().zip(numbers);
+                write_pairs(codes.map(|(symbol, low)| upper_parts[usize::from(*symbol)] | *low), out);
+            }
         }
+        Ok(())
     }
 }
 
 impl Codes<'_> {
-    /// Writes a value for each code, in the order of the weights; `widths` are those that `classes`
-    /// counts.
-    pub(crate) fn place<T: Send>(
-        &self,
-        classes: &WidthClasses,
-        widths: &[BitWidth],
-        out: &mut [T],
-        value: impl Fn(BitWidth, u16) -> T + Sync,
-    ) {
-        let size = classes.grouping().size();
-        by_chunk(
-            classes.grouping(),
-            widths,
-            out,
-            [0usize; BitWidth::COUNT],
-            |places, width, len| places[usize::from(width.get())] += len,
-            |mut places, widths, out| {
-                for (group, &width) in out.chunks_mut(size).zip(widths) {
-                    let index = usize::from(width.get());
-                    let start = places[index];
-                    places[index] += group.len();
-                    let symbols = &self.symbols[index];
-                    let low = split(width).1;
-                    if width == BitWidth::ZERO {
-                        group.iter_mut().for_each(|out| *out = value(width, 0));
-                    } else if low == 0 {
-                        for (out, &symbol) in group.iter_mut().zip(&symbols[start..]) {
-                            *out = value(width, symbol.into());
-                        }
-                    } else {
-                        let at = start as u64 * u64::from(low);
-                        let mut below = BitReader::at(self.low[index], at);
-                        for (out, &symbol) in group.iter_mut().zip(&symbols[start..]) {
-                            *out = value(width, u16::from(symbol) << low | below.take(low.into()));
-                        }
-                    }
-                }
-            },
-        );
+    /// Whether all of them decode.
+    pub(crate) fn check(&self) -> Result<(), CodedFault> {
+        let blocks = |class| (0..ClassCodes::blocks(class)).map(move |block| (class, block));
+        let jobs: Vec<(&ClassCodes<'_>, usize)> = self.classes.iter().flat_map(blocks).collect();
+        let faults: Vec<_> = jobs
+            .into_par_iter()
+            .map_init(Default::default, |(scratch, codes): &mut (Scratch, Vec<u8>), (class, block)| {
+                codes.resize(class.block_len(block) * class.code_bytes(), 0);
+                class.decode(block, scratch, codes)
+            })
+            .collect();
+        faults.into_iter().collect()
     }
 }
 
-/// The streams of one table, cut from `bytes`, each with its part of `symbols`.
-fn jobs<'j>(
-    decoder: &'j Decoder,
-    blocks: &[u64],
-    offset: usize,
-    bytes: &'j [u8],
-    symbols: &'j mut [u8],
-) -> Vec<Job<'j>> {
-    if decoder.is_certain() {
-        return vec![Job { decoder, offset, bytes: &[], symbols }];
-    }
+/// Writes numbers of two bytes each, the lower first.
+fn write_pairs(numbers: impl Iterator<Item = u16>, out: &mut [u8]) {
+    out.as_chunks_mut().0.iter_mut().zip(numbers).for_each(|(out, number)| *out = number.to_le_bytes());
+}
+
+/// Streams of so many bytes each, cut from `bytes`, with where they begin; `bytes` begin at `offset`.
+fn cut<'d>(lengths: &[u64], offset: usize, bytes: &'d [u8]) -> Vec<(usize, &'d [u8])> {
     let mut at = 0usize;
-    let cut = symbols.chunks_mut(BLOCK).zip(blocks).map(|(symbols, &length)| {
+    let stream = |&length: &u64| {
         let start = at;
         at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
-        Job { decoder, offset: offset + start, bytes: &bytes[start..at], symbols }
-    });
-    cut.collect()
+        (offset + start, &bytes[start..at])
+    };
+    lengths.iter().map(stream).collect()
 }
 
-/// Decodes every stream; the first fault in their order, however many threads there are.
-fn run(jobs: Vec<Job<'_>>, what: &'static str) -> Result<(), CodedFault> {
-    let decode = |job: Job<'_>| {
-        let offset = job.offset;
-        let failed = |error| CodedFault { offset, what, error };
-        job.decoder.decode(job.bytes, job.symbols).map_err(failed)
-    };
-    let symbols: usize = jobs.iter().map(|job| job.symbols.len()).sum();
-    if jobs.len() < 2 || symbols < PARALLEL {
-        return jobs.into_iter().try_for_each(decode);
+/// Does each job, on all cores where they are several; the first fault in their order, however many threads
+/// there are.
+pub(super) fn in_parallel<J: Send>(
+    jobs: Vec<J>,
+    work: impl Fn(J) -> Result<(), CodedFault> + Sync + Send,
+) -> Result<(), CodedFault> {
+    if jobs.len() < 2 {
+        return jobs.into_iter().try_for_each(work);
     }
-    let results: Vec<_> = jobs.into_par_iter().map(decode).collect();
+    let results: Vec<_> = jobs.into_par_iter().map(work).collect();
     results.into_iter().collect()
 }
 
-fn reserved<T>(count: usize) -> Result<Vec<T>, CodingError> {
-    let mut items = Vec::new();
-    items.try_reserve_exact(count).map_err(|_| CodingError::OutOfMemory { codes: count })?;
-    Ok(items)
-}
-
-fn zeros(count: usize) -> Result<Vec<u8>, CodingError> {
-    let mut symbols = reserved(count)?;
-    symbols.resize(count, 0);
-    Ok(symbols)
+/// So many bytes, or an error instead of an abort.
+pub(super) fn zeros(count: usize) -> Result<Vec<u8>, CodingError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(count).map_err(|_| CodingError::OutOfMemory { codes: count })?;
+    bytes.resize(count, 0);
+    Ok(bytes)
 }

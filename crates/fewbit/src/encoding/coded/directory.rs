@@ -1,29 +1,31 @@
 //! What the table says of a coded tensor's streams: frequencies, and how long each stream is.
 
+use fewbit_kernels::packed::{self, Widths};
+
 use super::super::classes::WidthClasses;
-use super::super::rans::FrequencyTable;
-use super::{BLOCK, coded_widths, split};
+use super::super::packed::pack_equal;
+use super::symbols::SymbolModel;
+use super::{BLOCK, coded_widths};
 use crate::BitWidth;
-use crate::bitpack::{BitReader, check_padding, pack_equal};
 use crate::container::ReadError;
 use crate::container::cursor::{Cursor, number_bytes, put_number};
 use crate::encoding::CodingError;
 
-/// Symbols as they are.
+/// Codes as they are.
 const STORED: u16 = 0;
-/// Symbols coded with frequencies of their own.
+/// Coded with frequencies of their own.
 const OWN: u16 = 1;
-/// Symbols coded with the frequencies that came last for their width.
+/// Coded with the frequencies that came last for their width.
 const SHARED: u16 = 2;
 /// Bits of one of these.
-const MODEL_BITS: u32 = 2;
+const MODEL_BITS: u8 = 2;
 
 /// Where in a file the frequency table of each width is that came last; 0 before the first, as no table
 /// can be there.
 pub(crate) type TablePlaces = [usize; BitWidth::COUNT];
 
-/// The streams of a tensor, in order: those of the widths, then for each width its symbols and what
-/// lies below them.
+/// The streams of a tensor, in order: those of the widths, then for each width its symbols and the bits
+/// that are left as they are.
 #[derive(Debug)]
 pub(crate) struct Directory {
     /// Bytes of each stream of widths; none where all widths are the same.
@@ -43,11 +45,11 @@ pub(super) struct Class {
 /// How the symbols of one width are written.
 #[derive(Debug)]
 pub(super) enum Model {
-    /// Each in as many bits as it has.
+    /// Each code in as many bits as it has.
     Stored,
-    /// Entropy coded, in streams of so many bytes; a table of one symbol has none. Its own table is in
+    /// Entropy coded, in streams of so many bytes; a table of one symbol has none. A model of its own is in
     /// the directory, another's is not.
-    Frequencies { table: FrequencyTable, own: bool, blocks: Vec<u64> },
+    Coded { symbols: Box<SymbolModel>, own: bool, blocks: Vec<u64> },
 }
 
 /// Bytes of the directory by what they are for, and bytes of the streams by what they hold.
@@ -65,71 +67,59 @@ pub(crate) struct CodedSize {
 
 impl Model {
     /// Bytes of the directory that it takes, beside two bits.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self, width: BitWidth) -> usize {
         let mut bytes = Vec::new();
-        self.put(&mut bytes);
+        self.put(width, &mut bytes);
         bytes.len()
     }
 
     fn number(&self) -> u16 {
         match self {
             Self::Stored => STORED,
-            Self::Frequencies { own: true, .. } => OWN,
-            Self::Frequencies { own: false, .. } => SHARED,
+            Self::Coded { own: true, .. } => OWN,
+            Self::Coded { own: false, .. } => SHARED,
         }
     }
 
-    fn put(&self, bytes: &mut Vec<u8>) {
-        if let Self::Frequencies { table, own, blocks } = self {
+    fn put(&self, width: BitWidth, bytes: &mut Vec<u8>) {
+        if let Self::Coded { symbols, own, blocks } = self {
             if *own {
-                table.put(bytes);
+                symbols.put(width, bytes);
             }
             blocks.iter().for_each(|length| put_number(bytes, *length));
         }
     }
 }
 
-/// Reads the frequency table at the cursor, or the one of this width that came last.
-fn read_table(
+/// Reads the model at the cursor, or the one of this width that came last.
+fn read_model(
     cursor: &mut Cursor<'_>,
     name: &str,
     width: BitWidth,
     own: bool,
     places: &mut TablePlaces,
-) -> Result<FrequencyTable, ReadError> {
-    let failed = |source| {
-        let name = name.to_owned();
-        ReadError::BadCoding { name, what: "frequencies", source }
-    };
+) -> Result<SymbolModel, ReadError> {
     let place = &mut places[usize::from(width.get())];
-    if !own {
-        // The mark is at the front, so that no table is.
-        let bytes = cursor.whole().get(*place..).filter(|_| *place > 0);
-        let bytes = bytes.ok_or_else(|| failed(CodingError::Table("there is none to share")))?;
-        return Ok(FrequencyTable::read(bytes).map_err(failed)?.0);
+    if own {
+        *place = cursor.position();
+        return SymbolModel::read(cursor, name, width);
     }
-    *place = cursor.position();
-    let (table, used) = FrequencyTable::read(cursor.rest()).map_err(failed)?;
-    cursor.take(used as u64, "a frequency table")?;
-    let bits = split(width).0;
-    let largest = (u16::MAX >> (16 - u16::from(bits))) as u8;
-    if table.last() > largest {
-        let symbol = table.last();
-        return Err(failed(CodingError::SymbolTooLarge { symbol, bits, largest }));
+    // The mark is at the front, so that no table is.
+    if *place == 0 {
+        let (name, source) = (name.to_owned(), CodingError::NothingToShare);
+        return Err(ReadError::BadCoding { name, what: "frequencies", source });
     }
-    Ok(table)
+    SymbolModel::read(&mut Cursor::at(cursor.whole(), *place), name, width)
 }
 
 impl Class {
-    /// Bytes of the symbols' streams, and of the bits below them.
+    /// Bytes of the symbols' streams, and of the bits that are left as they are.
     fn streams(&self) -> (u64, u64) {
-        let (bits, low) = split(self.width);
         let packed = |bits: u8| (self.codes as u64).saturating_mul(bits.into()).div_ceil(8);
-        let symbols = match &self.model {
-            Model::Stored => packed(bits),
-            Model::Frequencies { blocks, .. } => total(blocks),
-        };
-        (symbols, packed(low))
+        match &self.model {
+            Model::Stored => (0, packed(self.width.get())),
+            Model::Coded { symbols, blocks, .. } => (total(blocks), packed(symbols.raw_bits)),
+        }
     }
 }
 
@@ -137,9 +127,9 @@ impl Directory {
     /// Appends it to a tensor's entry of the table.
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         self.width_blocks.iter().for_each(|length| put_number(bytes, *length));
-        let models = self.classes.iter().map(|class| class.model.number());
-        bytes.extend(pack_equal(models, MODEL_BITS));
-        self.classes.iter().for_each(|class| class.model.put(bytes));
+        let models: Vec<u16> = self.classes.iter().map(|class| class.model.number()).collect();
+        bytes.extend(pack_equal(&models, MODEL_BITS));
+        self.classes.iter().for_each(|class| class.model.put(class.width, bytes));
     }
 
     /// The directory of a tensor whose groups have these widths. `places` tells where earlier tensors
@@ -152,23 +142,23 @@ impl Directory {
     ) -> Result<Self, ReadError> {
         let streams = if classes.is_uniform() { 0 } else { classes.grouping().count().div_ceil(BLOCK) };
         let width_blocks = read_lengths(cursor, streams)?;
-        let bits = coded_widths(classes).count() as u64 * u64::from(MODEL_BITS);
-        let models = cursor.take(bits.div_ceil(8), "the models of codes")?;
-        check_padding(models, bits).map_err(|source| {
+        let mut models = vec![0; coded_widths(classes).count()];
+        let bytes = (models.len() * usize::from(MODEL_BITS)).div_ceil(8);
+        let bytes = cursor.take(bytes as u64, "the models of codes")?;
+        packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models).map_err(|source| {
             let name = name.to_owned();
             ReadError::BadPacking { name, what: "models", source }
         })?;
-        let mut models = BitReader::new(models);
         let mut read = Vec::new();
-        for width in coded_widths(classes) {
+        for (width, model) in coded_widths(classes).zip(models) {
             let codes = classes.codes(width);
-            let model = match models.take(MODEL_BITS) {
+            let model = match model {
                 STORED => Model::Stored,
                 found @ (OWN | SHARED) => {
                     let own = found == OWN;
-                    let table = read_table(cursor, name, width, own, places)?;
-                    let streams = if table.is_certain() { 0 } else { codes.div_ceil(BLOCK) };
-                    Model::Frequencies { table, own, blocks: read_lengths(cursor, streams)? }
+                    let symbols = Box::new(read_model(cursor, name, width, own, places)?);
+                    let streams = if symbols.table.is_certain() { 0 } else { codes.div_ceil(BLOCK) };
+                    Model::Coded { symbols, own, blocks: read_lengths(cursor, streams)? }
                 }
                 found => {
                     let name = name.to_owned();
@@ -196,20 +186,20 @@ impl Directory {
             streams: widths,
         };
         for class in &self.classes {
-            let (symbols, low) = class.streams();
-            let in_streams = symbols.saturating_add(low);
+            let (symbols, raw) = class.streams();
+            let in_streams = symbols.saturating_add(raw);
             let of_lengths = match &class.model {
                 Model::Stored => 0,
-                Model::Frequencies { blocks, .. } => lengths(blocks),
+                Model::Coded { blocks, .. } => lengths(blocks),
             };
-            size.frequency_tables += class.model.bytes() as u64 - of_lengths;
+            size.frequency_tables += class.model.bytes(class.width) as u64 - of_lengths;
             size.codes = size.codes.saturating_add(in_streams).saturating_add(of_lengths);
             size.streams = size.streams.saturating_add(in_streams);
         }
         size
     }
 
-    /// The streams of each class, cut from `data`, with where they begin: symbols, then what is below.
+    /// The bytes of each class, cut from `data`, with where they begin: symbols, then what is left as it is.
     pub(super) fn cut<'d>(&self, data: &'d [u8]) -> Vec<[(usize, &'d [u8]); 2]> {
         let mut at = self.width_bytes().min(data.len() as u64) as usize;
         let mut take = |length: u64| {
@@ -219,8 +209,8 @@ impl Directory {
             (start, &data[start..at])
         };
         let streams = self.classes.iter().map(|class| {
-            let (symbols, low) = class.streams();
-            [take(symbols), take(low)]
+            let (symbols, raw) = class.streams();
+            [take(symbols), take(raw)]
         });
         streams.collect()
     }

@@ -1,0 +1,137 @@
+//! From widths and codes to streams, on all cores.
+
+use fewbit_kernels::packed::run_bytes;
+use fewbit_kernels::rans::{Encoder, FrequencyTable, LaneCount, histogram};
+use rayon::prelude::*;
+
+use super::super::classes::WidthClasses;
+use super::super::packed::pack_equal;
+use super::directory::{Class, Model};
+use super::symbols::SymbolModel;
+use super::{BLOCK, Coded, Directory, SharedTables, coded_widths, width_frequencies, width_lanes};
+use crate::BitWidth;
+
+/// Codes the widths and codes of a tensor; each code must fit its group's width.
+pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], shared: &SharedTables) -> Coded {
+    let mut streams = Vec::new();
+    let mut width_blocks = Vec::new();
+    if let Some(table) = width_frequencies(classes) {
+        width_blocks = encode_blocks(widths, &table, |len| width_lanes(len, &table), &mut streams);
+    }
+    let coded: Vec<BitWidth> = coded_widths(classes).collect();
+    let coded: Vec<(Class, Vec<u8>)> = coded
+        .into_par_iter()
+        .map(|width| {
+            let shared = shared[usize::from(width.get())].as_ref();
+            let (codes, model, bytes) = if run_bytes(width.get()) == 1 {
+                let symbols = gather(codes, classes, widths, width, |code| code as u8);
+                let (model, bytes) = encode_narrow(&symbols, width, shared);
+                (symbols.len(), model, bytes)
+            } else {
+                let codes = gather(codes, classes, widths, width, |code| code);
+                let (model, bytes) = encode_wide(&codes, width, shared);
+                (codes.len(), model, bytes)
+            };
+            (Class { width, codes, model }, bytes)
+        })
+        .collect();
+    let mut classes = Vec::with_capacity(coded.len());
+    for (class, bytes) in coded {
+        classes.push(class);
+        streams.extend(bytes);
+    }
+    Coded { directory: Directory { width_blocks, classes }, streams }
+}
+
+/// The codes of the groups of one width, in order.
+fn gather<T: Send>(
+    codes: &[u16],
+    classes: &WidthClasses,
+    widths: &[u8],
+    width: BitWidth,
+    of: impl Fn(u16) -> T,
+) -> Vec<T> {
+    let mut gathered = Vec::with_capacity(classes.codes(width));
+    for (group, _) in codes.chunks(classes.grouping().size()).zip(widths).filter(|(_, w)| **w == width.get())
+    {
+        gathered.extend(group.iter().map(|code| of(*code)));
+    }
+    gathered
+}
+
+/// Codes of eight bits at most, which are their symbols: coded or as they are, whichever is less.
+fn encode_narrow(symbols: &[u8], width: BitWidth, shared: Option<&SymbolModel>) -> (Model, Vec<u8>) {
+    let counts = histogram(symbols);
+    let stored = stored_bytes(symbols.len(), width);
+    if let Some((model, own)) = cheapest(&counts, width, shared) {
+        let mut bytes = Vec::new();
+        let blocks = encode_blocks(symbols, &model.table, LaneCount::of, &mut bytes);
+        let model = Model::Coded { symbols: Box::new(model), own, blocks };
+        if model.bytes(width) + bytes.len() < stored {
+            return (model, bytes);
+        }
+    }
+    let codes: Vec<u16> = symbols.iter().map(|symbol| u16::from(*symbol)).collect();
+    (Model::Stored, pack_equal(&codes, width.get()))
+}
+
+/// Codes of more than eight bits: their upper parts coded and what is below as it is, or all as it is.
+fn encode_wide(codes: &[u16], width: BitWidth, shared: Option<&SymbolModel>) -> (Model, Vec<u8>) {
+    let mut counts = vec![0; 1 << width.get()];
+    codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
+    let stored = stored_bytes(codes.len(), width);
+    if let Some((model, own)) = cheapest(&counts, width, shared) {
+        // Every code that occurs has a symbol in either model.
+        let symbols: Vec<u8> = codes.iter().map(|code| model.symbol_of(*code).unwrap_or_default()).collect();
+        let mut bytes = Vec::new();
+        let blocks = encode_blocks(&symbols, &model.table, LaneCount::of, &mut bytes);
+        let mask = (1u16 << model.raw_bits) - 1;
+        let raw: Vec<u16> = codes.iter().map(|code| code & mask).collect();
+        bytes.extend(pack_equal(&raw, model.raw_bits));
+        let model = Model::Coded { symbols: Box::new(model), own, blocks };
+        if model.bytes(width) + bytes.len() < stored {
+            return (model, bytes);
+        }
+    }
+    (Model::Stored, pack_equal(codes, width.get()))
+}
+
+fn stored_bytes(codes: usize, width: BitWidth) -> usize {
+    (codes as u64 * u64::from(width.get())).div_ceil(8) as usize
+}
+
+/// The model by which codes that occur so often take fewer bytes: their own, counted with what it takes
+/// itself, or the shared one; and whether it is their own.
+fn cheapest(counts: &[u64], width: BitWidth, shared: Option<&SymbolModel>) -> Option<(SymbolModel, bool)> {
+    let total: u64 = counts.iter().sum();
+    let bits = |model: &SymbolModel| {
+        let symbols = model.symbol_counts(counts)?;
+        Some(model.table.cost_bits(&symbols) + total as f64 * f64::from(model.raw_bits))
+    };
+    let own = SymbolModel::fit(width, counts)?;
+    let cost = bits(&own)? + 8.0 * own.bytes(width) as f64;
+    let cheaper = shared.filter(|shared| bits(shared).is_some_and(|bits| bits <= cost));
+    Some(cheaper.map_or((own, true), |shared| (shared.clone(), false)))
+}
+
+/// Appends the streams of symbols that the table has; the length of each.
+fn encode_blocks(
+    symbols: &[u8],
+    table: &FrequencyTable,
+    lanes: impl Fn(usize) -> LaneCount + Sync,
+    streams: &mut Vec<u8>,
+) -> Vec<u64> {
+    if table.is_certain() {
+        return Vec::new();
+    }
+    let encoder = Encoder::new(table);
+    let encode = |block: &[u8]| {
+        let mut bytes = Vec::new();
+        let found = encoder.encode_block(lanes(block.len()), block, &mut bytes);
+        debug_assert_eq!(found, Ok(()));
+        bytes
+    };
+    let blocks: Vec<Vec<u8>> = symbols.par_chunks(BLOCK).map(encode).collect();
+    blocks.iter().for_each(|block| streams.extend_from_slice(block));
+    blocks.iter().map(|block| block.len() as u64).collect()
+}
