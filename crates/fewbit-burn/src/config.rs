@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::module::{Module, ParamId};
-use fewbit::{BitsLaw, BitsParametrisation, GroupSize, Grouping};
+use fewbit::{BitsLaw, BitsParametrisation, GroupSize, Grouping, pattern};
 use fewbit_kernels::NoiseLaw;
 
 use crate::control::Control;
 use crate::diffq::{Attach, DiffQ};
 use crate::layout::{ParameterEntry, is_running_statistic, parameters};
-use crate::pattern;
 use crate::site::Site;
 
 /// Tensors at or below this many elements (0.01 MiB of float32) stay unquantized by default, as in

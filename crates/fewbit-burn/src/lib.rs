@@ -10,7 +10,7 @@ pub mod nn;
 pub mod noise;
 mod operation;
 mod optimizer;
-pub mod pattern;
+
 pub mod penalty;
 pub mod reparam;
 pub mod site;

@@ -30,6 +30,7 @@ pub mod container;
 mod encoding;
 pub mod grid;
 pub mod group;
+pub mod pattern;
 mod range_form;
 pub mod ranges;
 pub mod size;

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 
-use fewbit::compress::{CompressError, CompressOptions, Objective, SourceTensor, WeightSource, compress};
+use fewbit::compress::{
+    CompressError, CompressOptions, Objective, SourceTensor, Treatment, WeightSource, compress,
+};
 use fewbit::{
     BitWidth, CodeEncoding, ContainerReader, ContainerWriter, FloatEncoding, GridKind, GroupSize,
     QuantizedTensor, RangeForm, RangeGranularity, Ranges,
@@ -39,13 +41,13 @@ fn network(seed: u64, sizes: &[(usize, usize)]) -> Memory {
         memory.tensors.push(SourceTensor {
             name: format!("layers.{layer}.weight"),
             shape: vec![rows, columns],
-            quantized: true,
+            treatment: Treatment::Quantized,
         });
         memory.values.push(weights);
         memory.tensors.push(SourceTensor {
             name: format!("layers.{layer}.bias"),
             shape: vec![rows],
-            quantized: false,
+            treatment: Treatment::Float,
         });
         memory.values.push(numbers.weights(rows));
     }
@@ -86,7 +88,7 @@ fn a_budget_is_kept_and_used() {
                 let mut error = 0.0;
                 for (tensor, values) in memory.tensors.iter().zip(&memory.values) {
                     let read = reader.values(&tensor.name).unwrap();
-                    if tensor.quantized {
+                    if tensor.treatment == Treatment::Quantized {
                         let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
                         error += read.iter().zip(values).map(square).sum::<f64>();
                     }
@@ -152,7 +154,7 @@ fn the_error_is_less_than_that_of_uniform_rounding_at_equal_bytes() {
         let mut writer = ContainerWriter::new();
         let mut uniform = 0.0;
         for (tensor, values) in memory.tensors.iter().zip(&memory.values) {
-            if !tensor.quantized {
+            if tensor.treatment != Treatment::Quantized {
                 writer.float_as(&tensor.name, &tensor.shape, values, FloatEncoding::Float16).unwrap();
                 continue;
             }

@@ -44,8 +44,19 @@ pub struct SourceTensor {
     pub name: String,
     /// Its dimensions, `[out, …]`.
     pub shape: Vec<usize>,
-    /// Whether its values become codes; else they stay floats.
-    pub quantized: bool,
+    /// How it is stored.
+    pub treatment: Treatment,
+}
+
+/// How a tensor is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// As codes.
+    Quantized,
+    /// As floats.
+    Float,
+    /// Not at all: it is the tensor at an earlier place under a second name.
+    Alias(usize),
 }
 
 /// What is least for its bytes.
@@ -145,9 +156,14 @@ impl<S: WeightSource> Encoder<'_, S> {
         let mut writer = self.head.clone();
         let (mut squared_error, mut weights, mut is_largest) = (0.0, 0, true);
         for place in 0..self.source.tensors().len() {
+            if let Treatment::Alias(target) = self.source.tensors()[place].treatment {
+                let tensors = self.source.tensors();
+                writer.alias(&tensors[place].name, &tensors[target].name)?;
+                continue;
+            }
             self.source.read(place, &mut self.values).map_err(CompressError::Source)?;
             let tensor = &self.source.tensors()[place];
-            if !tensor.quantized {
+            if tensor.treatment == Treatment::Float {
                 put_floats(&mut writer, tensor, &self.values, self.options.floats)?;
                 continue;
             }
@@ -177,7 +193,8 @@ impl<S: WeightSource> Encoder<'_, S> {
 
     /// Weights that become codes.
     fn weights(&self) -> u64 {
-        let quantized = self.source.tensors().iter().filter(|tensor| tensor.quantized);
+        let quantized =
+            self.source.tensors().iter().filter(|tensor| tensor.treatment == Treatment::Quantized);
         quantized.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
     }
 }
