@@ -68,6 +68,9 @@ pub(crate) struct TrainArgs {
     /// The data set's folder or file; the quick start needs none.
     #[arg(long, value_name = "PATH", help_heading = "Training")]
     pub(crate) data: Option<PathBuf>,
+    /// A trained checkpoint to start from: safetensors or PyTorch, read as data.
+    #[arg(long, value_name = "CHECKPOINT", help_heading = "Training", conflicts_with = "resume")]
+    pub(crate) from: Option<PathBuf>,
     /// Decides the first weights, the order of records and the noise.
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) seed: Option<u64>,
@@ -126,6 +129,9 @@ pub(crate) struct CompressArgs {
     pub(crate) checkpoint: PathBuf,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
+    /// The recipe of the checkpoint's network, so that `fewbit eval` can evaluate the file.
+    #[arg(long, value_name = "RECIPE", help_heading = "What becomes small", conflicts_with = "drop")]
+    pub(crate) recipe: Option<String>,
     /// Keeps tensors whose name matches as floats; `*` and `?` stand for any characters; may be repeated.
     #[arg(long, value_name = "PATTERN", help_heading = "What becomes small")]
     pub(crate) exclude: Vec<String>,

@@ -3,6 +3,7 @@
 pub mod data;
 mod device;
 mod experiment;
+mod import;
 pub mod models;
 pub mod recipe;
 pub mod step_timing;
@@ -10,4 +11,5 @@ pub mod task;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceKind};
-pub use experiment::{Evaluation, Experiment, ExperimentError, evaluate_file};
+pub use experiment::{Evaluation, Experiment, ExperimentError, as_network_of, evaluate_file};
+pub use import::import;

@@ -22,7 +22,8 @@ pub use order::{Batches, permutation};
 pub use outcome::{Event, Outcome, TrainError};
 pub use paired::sign_test;
 pub use run_folder::{
-    CHECKPOINT_FOLDER, FLOAT_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder, RunFolderError,
+    CHECKPOINT_FOLDER, FLOAT_FILE, INITIAL_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder,
+    RunFolderError,
 };
 pub use task::{BatchRecord, Metric, Score, Split, Task, evaluate, mean};
 pub use trainer::Trainer;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub const MODEL_FILE: &str = "model.fewbit";
 /// The float network at the end of its training, as a file of its own.
 pub const FLOAT_FILE: &str = "float.fewbit";
+/// The weights that a run starts from, where it does not start from random ones.
+pub const INITIAL_FILE: &str = "initial.fewbit";
 /// One JSON object per line.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 /// The resolved recipe.

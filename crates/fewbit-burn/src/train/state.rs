@@ -67,7 +67,10 @@ impl<T: Task> Trainer<'_, T> {
     /// A run before its first step.
     pub(super) fn start(&self) -> Result<State<T::Model>, TrainError> {
         self.device.seed(self.config.seed);
-        let model = self.task.init(&self.autodiff());
+        let mut model = self.task.init(&self.autodiff());
+        if let Some(initial) = &self.initial {
+            model = initial.load_into(model)?;
+        }
         // burn draws weights when they are first read; reading them all here ties them to the seed.
         if let Some(found) = first_non_finite(&model) {
             return Err(TrainError::NonFinite { step: 0, loss: f64::NAN, culprit: found.to_string() });

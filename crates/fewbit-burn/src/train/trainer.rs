@@ -13,6 +13,7 @@ use super::outcome::{Event, Outcome, TrainError};
 use super::run_folder::RunFolder;
 use super::state::State;
 use super::task::{Split, Task};
+use crate::stored::StoredModel;
 
 /// A run of one task.
 pub struct Trainer<'a, T: Task> {
@@ -21,6 +22,8 @@ pub struct Trainer<'a, T: Task> {
     /// Where to train, without autodiff; evaluation runs on it as it is.
     pub(super) device: Device,
     pub(super) metadata: Vec<(String, String)>,
+    /// The weights to start from.
+    pub(super) initial: Option<StoredModel>,
     stop: &'a AtomicBool,
 }
 
@@ -28,13 +31,20 @@ impl<'a, T: Task> Trainer<'a, T> {
     /// A run of `task` on `device`; it ends after the current step once `stop` is set.
     pub fn new(task: &'a T, config: &'a TrainConfig, device: &Device, stop: &'a AtomicBool) -> Self {
         let device = device.clone().without_autodiff();
-        Self { task, config, device, metadata: Vec::new(), stop }
+        Self { task, config, device, metadata: Vec::new(), initial: None, stop }
     }
 
     /// Adds an entry to the metadata of the files that the run writes.
     #[must_use]
     pub fn with_metadata(mut self, key: &str, value: impl Into<String>) -> Self {
         self.metadata.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts from these weights in place of random ones.
+    #[must_use]
+    pub fn with_initial(mut self, initial: Option<StoredModel>) -> Self {
+        self.initial = initial;
         self
     }
 

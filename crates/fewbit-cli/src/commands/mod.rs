@@ -8,6 +8,8 @@ pub(crate) mod train;
 pub(crate) mod unpack;
 pub(crate) mod verify;
 
+use fewbit_checkpoint::CheckpointError;
+
 use crate::args::DeviceKind;
 use crate::failure::Failure;
 
@@ -27,4 +29,14 @@ fn device(kind: DeviceKind) -> Result<fewbit_zoo::Device, Failure> {
         DeviceKind::Wgpu => fewbit_zoo::DeviceKind::Wgpu,
     };
     Ok(kind.device()?)
+}
+
+/// A checkpoint that cannot be read, with what may help.
+fn checkpoint_failure(error: CheckpointError) -> Failure {
+    let hint = error.hint();
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

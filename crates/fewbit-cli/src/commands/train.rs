@@ -8,7 +8,7 @@ use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
 use fewbit_zoo::Experiment;
 use fewbit_zoo::recipe::{self, Recipe};
 
-use super::{device, use_threads};
+use super::{checkpoint_failure, device, use_threads};
 use crate::Verdict;
 use crate::args::{DeviceKind, Format, TrainArgs};
 use crate::failure::{Failure, say};
@@ -31,6 +31,15 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         (None, Some(run)) => RunFolder::open(run)?.data_path()?,
         (None, None) => None,
     };
+    let initial = match &args.from {
+        Some(path) => {
+            let weights = fewbit_zoo::import(path).map_err(checkpoint_failure)?;
+            // Whether they fit, before data are read and a folder is made.
+            fewbit_zoo::as_network_of(&recipe, &weights).map_err(|error| Failure::from(error).about(path))?;
+            Some(weights)
+        }
+        None => None,
+    };
     let experiment = Experiment::prepare(&recipe, data.as_deref())?;
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
@@ -40,7 +49,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     say(format_args!("run folder {}", folder.path().display()));
     let stop = stop_on_signal()?;
     let mut progress = Progress::new(experiment.total_steps());
-    let outcome = experiment.train(&device, &mut folder, args.resume.is_some(), &stop, |event| {
+    let outcome = experiment.train(&device, &mut folder, initial, args.resume.is_some(), &stop, |event| {
         progress.show(&event);
     });
     progress.finish();

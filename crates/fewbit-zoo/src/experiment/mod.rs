@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use fewbit_burn::DiffQConfig;
-use fewbit_burn::train::{Event, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
+use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
+use fewbit_burn::{DiffQConfig, ExportError, LoadError, StoredModel};
 
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
@@ -59,14 +59,16 @@ impl<'a> Experiment<'a> {
         self.config.total_steps()
     }
 
-    /// Runs the recipe in `folder`, from its newest checkpoint where `resume` is set.
+    /// Runs the recipe in `folder`, from its newest checkpoint where `resume` is set. A run that is new
+    /// starts from `initial` weights, if there are any, and keeps them in the folder.
     ///
     /// # Errors
-    /// [`TrainError`], as an [`ExperimentError`].
+    /// [`TrainError`], as an [`ExperimentError`]; `initial` weights that are not the network's.
     pub fn train(
         self,
         device: &Device,
         folder: &mut RunFolder,
+        initial: Option<StoredModel>,
         resume: bool,
         stop: &AtomicBool,
         observe: impl FnMut(Event<'_>),
@@ -76,6 +78,7 @@ impl<'a> Experiment<'a> {
             config: TrainConfig,
             device: &'r Device,
             folder: &'r mut RunFolder,
+            initial: Option<StoredModel>,
             resume: bool,
             stop: &'r AtomicBool,
             observe: O,
@@ -85,26 +88,85 @@ impl<'a> Experiment<'a> {
 
             fn visit<T: Task>(self, task: &T) -> Self::Output {
                 let recipe = self.experiment;
-                let trainer = Trainer::new(task, &self.config, self.device, self.stop)
-                    .with_metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))
-                    .with_metadata("recipe", recipe.name.clone())
-                    .with_metadata(MODEL, recipe.model.to_toml())
-                    .with_metadata(DATA, recipe.data.set.name())
-                    .with_metadata(BATCH, recipe.training.evaluation_batch_size.to_string())
-                    .with_metadata(CONTEXT, recipe.training.context.to_string());
+                let trainer =
+                    Trainer::new(task, &self.config, self.device, self.stop).with_initial(self.initial);
+                let trainer = metadata(recipe)
+                    .into_iter()
+                    .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
                 Ok(trainer.run(self.folder, self.resume, self.observe)?)
             }
+        }
+        let initial_file = folder.path().join(INITIAL_FILE);
+        let mut fingerprinted = self.recipe.to_toml();
+        let initial = match initial {
+            Some(initial) => {
+                initial.write_file(&initial_file).map_err(ExportError::from).map_err(TrainError::from)?;
+                Some(initial)
+            }
+            None if initial_file.is_file() => {
+                let bytes = fewbit::read_file(&initial_file).map_err(LoadError::from)?;
+                Some(StoredModel::from_bytes(&bytes).map_err(LoadError::from)?)
+            }
+            None => None,
+        };
+        if let Some(initial) = &initial {
+            let bytes = initial.to_bytes().map_err(ExportError::from).map_err(TrainError::from)?;
+            fingerprinted.push_str(&format!("initial = {}", crc32fast::hash(&bytes)));
         }
         let settings = TaskSettings {
             set: self.recipe.data.set,
             validation: self.recipe.data.validation,
             augmentation: self.recipe.augmentation(),
             context: self.recipe.training.context,
-            fingerprinted: self.recipe.to_toml(),
+            fingerprinted,
         };
-        let run = Run { experiment: self.recipe, config: self.config, device, folder, resume, stop, observe };
+        let run = Run {
+            experiment: self.recipe,
+            config: self.config,
+            device,
+            folder,
+            initial,
+            resume,
+            stop,
+            observe,
+        };
         with_task(&self.recipe.model, self.data, settings, run)
     }
+}
+
+/// What files of a recipe say beside their tensors, so that `eval` can rebuild the network.
+fn metadata(recipe: &Recipe) -> [(&'static str, String); 6] {
+    [
+        ("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("recipe", recipe.name.clone()),
+        (MODEL, recipe.model.to_toml()),
+        (DATA, recipe.data.set.name().to_owned()),
+        (BATCH, recipe.training.evaluation_batch_size.to_string()),
+        (CONTEXT, recipe.training.context.to_string()),
+    ]
+}
+
+/// The tensors of a trained network as a file of `recipe` has them, with its metadata; floats in the
+/// recipe's form.
+///
+/// # Errors
+/// [`LoadError`](fewbit_burn::LoadError) for a tensor that is missing, of another shape or not the
+/// network's.
+pub fn as_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
+    fn whole<M: Module>(model: M, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
+        Ok(StoredModel::float(&weights.load_into(model)?).map_err(TrainError::from)?)
+    }
+    let device = Device::flex();
+    let stored = match &recipe.model {
+        ModelConfig::MnistCnn(model) => whole(model.init(&device), weights),
+        ModelConfig::GlyphsCnn(model) => whole(model.init(&device), weights),
+        ModelConfig::ResNet(model) => whole(model.init(&device), weights),
+        ModelConfig::LstmLm(model) => whole(model.init(&device), weights),
+        ModelConfig::TransformerLm(model) => whole(model.init(&device), weights),
+    }?;
+    let storage = recipe.train_config().storage;
+    let stored = stored.with_floats_stored(storage, recipe.model.batch_norm_epsilon());
+    Ok(metadata(recipe).into_iter().fold(stored, |stored, (key, value)| stored.with_metadata(key, value)))
 }
 
 /// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.

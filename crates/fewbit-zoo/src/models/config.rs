@@ -101,6 +101,14 @@ impl ModelConfig {
         }
     }
 
+    /// The ε of its batch norms; `None` for a network without any.
+    pub fn batch_norm_epsilon(&self) -> Option<f64> {
+        match self {
+            Self::MnistCnn(_) | Self::GlyphsCnn(_) | Self::ResNet(_) => Some(super::BATCH_NORM_EPSILON),
+            Self::LstmLm(_) | Self::TransformerLm(_) => None,
+        }
+    }
+
     /// Whether every setting is in its range, the settings agree and the network is at most [`MAX_VALUES`] large.
     ///
     /// # Errors

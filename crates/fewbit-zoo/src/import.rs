@@ -1,0 +1,82 @@
+//! Trained weights of other tools, under the names that our networks have.
+//!
+//! PyTorch calls the scale of a norm `weight` and its shift `bias`, burn `gamma` and `beta`: a weight of one
+//! dimension is always a norm's. Everything else has the names of the checkpoint, behind wrappers such as
+//! `state_dict.module.`; how often a norm has been trained, which PyTorch counts, is left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fewbit::FloatEncoding;
+use fewbit_burn::{StoredModel, StoredTensor};
+use fewbit_checkpoint::{Checkpoint, CheckpointError};
+
+/// What PyTorch counts beside a batch norm's statistics.
+const COUNTER: &str = "num_batches_tracked";
+
+/// The float tensors of the checkpoint at `path`, to be loaded into a network.
+///
+/// Whether they are all that the network has, and of its shapes, [`StoredModel::load_into`] says.
+///
+/// # Errors
+/// [`CheckpointError`] for what is not a checkpoint, a tensor that is not of floats, or two of one name.
+pub fn import(path: &Path) -> Result<StoredModel, CheckpointError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let names = checkpoint.stripped_names()?;
+    let norms: Vec<&str> = checkpoint
+        .tensors()
+        .iter()
+        .zip(&names)
+        .filter(|(info, _)| info.shape().len() == 1)
+        .filter_map(|(_, name)| name.strip_suffix("weight"))
+        .collect();
+    let mut tensors = BTreeMap::new();
+    for (info, name) in checkpoint.tensors().iter().zip(&names) {
+        if name.rsplit('.').next() == Some(COUNTER) {
+            continue;
+        }
+        let mut values = Vec::new();
+        checkpoint.read_f32(info.name(), &mut values)?;
+        let renamed = norms.iter().find_map(|norm| match name.strip_prefix(norm)? {
+            "weight" => Some(format!("{norm}gamma")),
+            "bias" => Some(format!("{norm}beta")),
+            _ => None,
+        });
+        let shape = info.shape().to_vec();
+        let tensor = StoredTensor::Float { shape, values, encoding: FloatEncoding::Float32 };
+        tensors.insert(renamed.unwrap_or_else(|| (*name).to_owned()), tensor);
+    }
+    Ok(StoredModel { tensors, metadata: BTreeMap::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::tensor::{Dtype, TensorView};
+
+    use super::*;
+
+    #[test]
+    fn norms_are_renamed_and_counters_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        let bytes = |count: usize| vec![0u8; 4 * count];
+        let (one, two) = (bytes(3), bytes(6));
+        let count = 7i64.to_le_bytes();
+        let float = |shape: &[usize], bytes| TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap();
+        let tensors = [
+            ("module.bn1.weight", float(&[3], &one)),
+            ("module.bn1.bias", float(&[3], &one)),
+            ("module.bn1.running_mean", float(&[3], &one)),
+            ("module.bn1.num_batches_tracked", TensorView::new(Dtype::I64, vec![], &count).unwrap()),
+            ("module.fc.weight", float(&[3, 2], &two)),
+            ("module.fc.bias", float(&[3], &one)),
+        ];
+        safetensors::serialize_to_file(tensors, None, &path).unwrap();
+        let found = import(&path).unwrap();
+        assert_eq!(
+            found.tensors.keys().collect::<Vec<_>>(),
+            ["bn1.beta", "bn1.gamma", "bn1.running_mean", "fc.bias", "fc.weight"]
+        );
+        assert_eq!(found.tensors["fc.weight"].shape(), [3, 2]);
+    }
+}
