@@ -9,18 +9,24 @@
 //! Tensors are read one at a time, as often as the search needs.
 
 mod rounding;
+mod sample;
 mod search;
 mod widths;
 
 use std::error::Error;
 
+use rayon::prelude::*;
+
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, RangeForm, RangeGranularity,
-    Ranges, ValueRange, WriteError,
+    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeForm,
+    RangeGranularity, Ranges, ValueRange, WriteError,
 };
 
 /// Levels of a weight are at most this far from zero: widths of 8 bits.
 const FURTHEST: f32 = 127.0;
+
+/// Weights that one task sums over.
+const PART: usize = 1 << 16;
 
 /// Where weights come from, one tensor at a time.
 pub trait WeightSource {
@@ -138,7 +144,7 @@ pub fn compress<S: WeightSource>(
     head: &ContainerWriter,
     options: &CompressOptions,
 ) -> Result<Compressed, CompressError<S::Error>> {
-    search::largest_within(&mut Encoder { source, head, options, values: Vec::new() }, options.budget)
+    search::largest_within(&mut Encoder::new(source, head, options), options.budget)
 }
 
 /// Makes the file of a step.
@@ -147,9 +153,16 @@ struct Encoder<'c, S> {
     head: &'c ContainerWriter,
     options: &'c CompressOptions,
     values: Vec<f32>,
+    /// Of each tensor that was read: its largest magnitude, and what its step is multiplied with.
+    scales: Vec<Option<(f32, f64)>>,
 }
 
-impl<S: WeightSource> Encoder<'_, S> {
+impl<'c, S: WeightSource> Encoder<'c, S> {
+    fn new(source: &'c mut S, head: &'c ContainerWriter, options: &'c CompressOptions) -> Self {
+        let scales = vec![None; source.tensors().len()];
+        Self { source, head, options, values: Vec::new(), scales }
+    }
+
     /// The file whose weights have this step; an infinite one makes them all 0. `trade` is that of
     /// [`rounding::levels`].
     fn file(&mut self, step: f64, trade: f32) -> Result<Compressed, CompressError<S::Error>> {
@@ -161,34 +174,57 @@ impl<S: WeightSource> Encoder<'_, S> {
                 writer.alias(&tensors[place].name, &tensors[target].name)?;
                 continue;
             }
+            if self.source.tensors()[place].treatment == Treatment::Quantized && step == f64::INFINITY {
+                let tensor = &self.source.tensors()[place];
+                let levels = vec![0; tensor.shape.iter().product()];
+                let codes = Self::codes(levels, tensor, ValueRange::default())?;
+                writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
+                continue;
+            }
             self.source.read(place, &mut self.values).map_err(CompressError::Source)?;
             let tensor = &self.source.tensors()[place];
             if tensor.treatment == Treatment::Float {
                 put_floats(&mut writer, tensor, &self.values, self.options.floats)?;
                 continue;
             }
-            let failed = |source| CompressError::Quantize { name: tensor.name.clone(), source };
-            let range = ValueRange::fit(&self.values).map_err(failed)?;
-            let smallest = range.half_width() / FURTHEST;
-            let wanted = (step * scale(&self.values, self.options.objective)) as f32;
+            let (largest, scale) = match self.scales[place] {
+                Some(known) => known,
+                None => {
+                    let range = ValueRange::fit(&self.values).map_err(|source| {
+                        let name = tensor.name.clone();
+                        CompressError::Quantize { name, source }
+                    })?;
+                    let found = (range.half_width(), scale(&self.values, self.options.objective));
+                    self.scales[place] = Some(found);
+                    found
+                }
+            };
+            let (wanted, smallest) = ((step * scale) as f32, largest / FURTHEST);
             is_largest &= wanted <= smallest;
             let step = stored_step(wanted.max(smallest));
-            let levels = if wanted.is_finite() && step.half_width() > 0.0 {
+            let levels = if step.half_width() > 0.0 {
                 rounding::levels(&self.values, step.half_width(), trade)
             } else {
                 vec![0; self.values.len()]
             };
             squared_error += error(&self.values, &levels, step.half_width());
             weights += levels.len() as u64;
-            let form = form_of(step);
-            let ranges = Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, form, vec![step]);
-            let codes = ranges
-                .and_then(|ranges| widths::with_cheapest_widths(&levels, &tensor.shape, &ranges))
-                .map_err(failed)?;
+            let codes = Self::codes(levels, tensor, step)?;
             writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
         }
         let bytes = writer.bytes();
         Ok(Compressed { writer, bytes, step, squared_error, weights, is_largest })
+    }
+
+    /// The tensor of levels of a step.
+    fn codes(
+        levels: Vec<i16>,
+        tensor: &SourceTensor,
+        step: ValueRange,
+    ) -> Result<QuantizedTensor, CompressError<S::Error>> {
+        Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, form_of(step), vec![step])
+            .and_then(|ranges| widths::with_cheapest_widths(levels, &tensor.shape, ranges))
+            .map_err(|source| CompressError::Quantize { name: tensor.name.clone(), source })
     }
 
     /// Weights that become codes.
@@ -204,8 +240,8 @@ fn scale(weights: &[f32], objective: Objective) -> f64 {
     match objective {
         Objective::Squared => 1.0,
         Objective::Relative => {
-            let sum: f64 = weights.iter().map(|weight| f64::from(*weight).powi(2)).sum();
-            (sum / weights.len().max(1) as f64).sqrt()
+            let square = |part: &[f32]| part.iter().map(|weight| f64::from(*weight).powi(2)).sum::<f64>();
+            (in_parts(weights.par_chunks(PART).map(square)) / weights.len().max(1) as f64).sqrt()
         }
     }
 }
@@ -225,7 +261,13 @@ fn form_of(step: ValueRange) -> RangeForm {
 
 fn error(weights: &[f32], levels: &[i16], step: f32) -> f64 {
     let square = |(weight, level): (&f32, &i16)| f64::from(weight - f32::from(*level) * step).powi(2);
-    weights.iter().zip(levels).map(square).sum()
+    let part = |(weights, levels): (&[f32], &[i16])| weights.iter().zip(levels).map(square).sum::<f64>();
+    in_parts(weights.par_chunks(PART).zip(levels.par_chunks(PART)).map(part))
+}
+
+/// The sum of parts in their order, so that it does not depend on the number of threads.
+fn in_parts(parts: impl IndexedParallelIterator<Item = f64>) -> f64 {
+    parts.collect::<Vec<_>>().into_iter().sum()
 }
 
 fn put_floats(

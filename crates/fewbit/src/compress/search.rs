@@ -4,7 +4,9 @@
 //! step's logarithm: the secant through the last two files finds the next step, and what lies between a file
 //! that is too large and one that is not bounds it.
 
+use super::sample::Sample;
 use super::{CompressError, Compressed, Encoder, WeightSource};
+use crate::ContainerWriter;
 
 /// Files that are made at most.
 const FILES: usize = 40;
@@ -19,7 +21,7 @@ const GOOD_IF_LARGE: f64 = 0.997;
 const TRADES: [f32; 8] = [1.01, 1.02, 1.04, 1.06, 1.1, 1.15, 1.2, 1.3];
 
 /// More weights than this are many.
-const LARGE: u64 = 1 << 22;
+const LARGE: u64 = 1 << 23;
 
 /// The file with the smallest step that has at most `budget` bytes.
 pub(super) fn largest_within<S: WeightSource>(
@@ -42,6 +44,9 @@ pub(super) fn largest_within<S: WeightSource>(
     // Of normally distributed weights with a mean square of 1, at as many bits each as there are.
     let bits = (target - best.bytes as f64).max(0.0) * 8.0 / weights.max(1) as f64;
     let mut at = 2.05 - bits;
+    if weights > LARGE {
+        at = step_of_sample(encoder, weights, target - best.bytes as f64)?.unwrap_or(at);
+    }
     for _ in 0..FILES {
         let file = encoder.file(at.exp2(), 1.0)?;
         let bytes = file.bytes as f64;
@@ -83,4 +88,21 @@ pub(super) fn largest_within<S: WeightSource>(
         }
     }
     Ok(best)
+}
+
+/// The logarithm of the step with which a sample has its share of so many bytes; none of a sample that has
+/// too few.
+fn step_of_sample<S: WeightSource>(
+    encoder: &mut Encoder<'_, S>,
+    weights: u64,
+    bytes: f64,
+) -> Result<Option<f64>, CompressError<S::Error>> {
+    let mut sample = Sample::of(encoder.source, weights).map_err(CompressError::Source)?;
+    let head = ContainerWriter::new();
+    let mut encoder = Encoder::new(&mut sample, &head, encoder.options);
+    // A sample that cannot be made into a file says nothing; the whole will say what is wrong.
+    let Ok(smallest) = encoder.file(f64::INFINITY, 1.0) else { return Ok(None) };
+    let share = encoder.weights() as f64 / weights as f64;
+    let budget = smallest.bytes + (share * bytes).max(0.0) as u64;
+    Ok(largest_within(&mut encoder, budget).ok().map(|found| found.step.log2()).filter(|at| at.is_finite()))
 }

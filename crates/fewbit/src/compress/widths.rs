@@ -20,20 +20,22 @@ const SIZES: [usize; 3] = [16, 64, 256];
 /// # Errors
 /// [`QuantizeError`] where shape, levels and ranges do not fit each other.
 pub(super) fn with_cheapest_widths(
-    levels: &[i16],
+    levels: Vec<i16>,
     shape: &[usize],
-    ranges: &Ranges,
+    ranges: Ranges,
 ) -> Result<QuantizedTensor, QuantizeError> {
-    let group_size = cheapest_group_size(levels, shape);
+    let group_size = cheapest_group_size(&levels, shape);
     let grouping = Grouping::new(group_size, levels.len());
-    let (taken, _) = cheapest_merger(&classes(levels, grouping), 1.0);
+    let (taken, _) = cheapest_merger(&classes(&levels, grouping), 1.0);
     let widths: Vec<BitWidth> =
-        needed(levels, grouping).map(|width| taken[usize::from(width.get())]).collect();
-    let mut codes = Vec::with_capacity(levels.len());
+        needed(&levels, grouping).map(|width| taken[usize::from(width.get())]).collect();
+    let mut levels = levels;
     for (group, width) in grouping.ranges().zip(&widths) {
-        codes.extend(levels[group].iter().map(|level| code(*level, *width)));
+        levels[group].iter_mut().for_each(|level| *level = code(*level, *width) as i16);
     }
-    QuantizedTensor::from_parts_with(shape.to_vec(), group_size, ranges.clone(), widths, codes)
+    // In place: the same bits, read without a sign.
+    let codes = levels.into_iter().map(|code| code as u16).collect();
+    QuantizedTensor::from_parts_with(shape.to_vec(), group_size, ranges, widths, codes)
 }
 
 fn cheapest_group_size(levels: &[i16], shape: &[usize]) -> GroupSize {
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn levels_of_every_width_come_back() {
         let levels = [0, 1, -1, 2, -2, 127, -128, 128, -129, 32_767, -32_768, 0];
-        let tensor = with_cheapest_widths(&levels, &[12], &ranges()).unwrap();
+        let tensor = with_cheapest_widths(levels.to_vec(), &[12], ranges()).unwrap();
         let values: Vec<f32> = levels.iter().map(|level| f32::from(*level) / 2.0).collect();
         assert_eq!(tensor.dequantize(), values);
     }
@@ -205,7 +207,7 @@ mod tests {
             let spread = [0.0, 0.3, 4.0, 20.0][channel % 4];
             levels.extend((0..512).map(|_| (numbers.normal() * spread).round_ties_even() as i16));
         }
-        let apart = with_cheapest_widths(&levels, &[16, 512], &ranges()).unwrap();
+        let apart = with_cheapest_widths(levels.clone(), &[16, 512], ranges()).unwrap();
         assert!(apart.widths().len() > 1);
         assert_eq!(apart.widths()[0], BitWidth::ZERO);
         let whole = {
@@ -223,6 +225,6 @@ mod tests {
         assert_eq!(apart.dequantize(), whole.dequantize());
         assert!(bytes(&apart) * 100 < bytes(&whole) * 85, "{} {}", bytes(&apart), bytes(&whole));
         let alike: Vec<i16> = (0..8192).map(|_| (numbers.normal() * 3.0).round_ties_even() as i16).collect();
-        assert_eq!(with_cheapest_widths(&alike, &[16, 512], &ranges()).unwrap().widths().len(), 1);
+        assert_eq!(with_cheapest_widths(alike, &[16, 512], ranges()).unwrap().widths().len(), 1);
     }
 }
