@@ -11,13 +11,17 @@ use std::time::Instant;
 
 use fewbit_kernels::InstructionSet;
 use fewbit_kernels::packed::{
-    ChannelRanges, Widths, dequantize_channels_on, dequantize_on, pack, scalar, unpack_on,
+    Levels, Widths, dequantize_channels_on, dequantize_on, pack, scalar, unpack_on,
 };
 use fewbit_testing::Numbers;
 
 const WEIGHTS: usize = 16 << 20;
-const MINIMUM: f32 = -0.31;
-const MAXIMUM: f32 = 0.47;
+/// One of each kind.
+const LEVELS: [Levels; 3] = [
+    Levels::MinMax { minimum: -0.31, maximum: 0.47 },
+    Levels::Signed { half_width: 0.4 },
+    Levels::Stepped { step: 0.013 },
+];
 /// Weights with one range, where each channel has its own: a 3 x 3 convolution of 64 channels.
 const CHANNEL: usize = 576;
 
@@ -94,45 +98,49 @@ fn main() {
     let rounds = if quick { 1 } else { 25 };
     let mut cases: Vec<Case> = [1, 2, 3, 4, 5, 6, 8, 12, 16].map(Case::uniform).into();
     cases.extend([4, 8, 16, 32, 64, 7].map(Case::mixed));
-    let channels = WEIGHTS.div_ceil(CHANNEL);
-    let (minima, maxima) = (vec![MINIMUM; channels], vec![MAXIMUM; channels]);
     let channel_size = NonZeroUsize::new(CHANNEL).expect("not zero");
-    let ranges = ChannelRanges { minima: &minima, maxima: &maxima, channel_size };
+    let of_channel = |channel: usize| LEVELS[channel % LEVELS.len()];
     let mut weights = vec![1.0f32; WEIGHTS];
     let mut codes = vec![1u16; WEIGHTS];
     let only = std::env::args().find_map(|word| word.strip_prefix("--only=").map(str::to_owned));
     for case in cases.iter().filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only))) {
         for set in InstructionSet::available() {
-            let [mut fill, mut dequantize, mut channels, mut unpack] = [const { vec![] }; 4];
+            let [mut fill, mut min_max, mut signed, mut stepped, mut channels, mut unpack] =
+                [const { vec![] }; 6];
             for _ in 0..rounds {
                 fill.push(seconds(|| black_box(&mut weights[..]).fill(black_box(1.0f32))));
-                dequantize.push(seconds(|| {
-                    let out = black_box(&mut weights[..]);
-                    dequantize_on(set, &case.bytes, case.widths(), MINIMUM, MAXIMUM, out).expect("sound");
-                }));
+                for (times, levels) in [&mut min_max, &mut signed, &mut stepped].into_iter().zip(LEVELS) {
+                    times.push(seconds(|| {
+                        let out = black_box(&mut weights[..]);
+                        dequantize_on(set, &case.bytes, case.widths(), levels, out).expect("sound");
+                    }));
+                }
                 channels.push(seconds(|| {
                     let out = black_box(&mut weights[..]);
-                    dequantize_channels_on(set, &case.bytes, case.widths(), ranges, out).expect("sound");
+                    dequantize_channels_on(set, &case.bytes, case.widths(), 0, channel_size, of_channel, out)
+                        .expect("sound");
                 }));
                 unpack.push(seconds(|| {
                     unpack_on(set, &case.bytes, case.widths(), black_box(&mut codes[..])).expect("sound");
                 }));
             }
             if quick {
-                let mut twin = vec![0.0; WEIGHTS];
-                scalar::dequantize(&case.bytes, case.widths(), MINIMUM, MAXIMUM, &mut twin).expect("sound");
-                dequantize_on(set, &case.bytes, case.widths(), MINIMUM, MAXIMUM, &mut weights)
-                    .expect("sound");
-                assert!(weights == twin, "{set:?} differs from the scalar twin");
+                for levels in LEVELS {
+                    let mut twin = vec![0.0; WEIGHTS];
+                    scalar::dequantize(&case.bytes, case.widths(), levels, &mut twin).expect("sound");
+                    dequantize_on(set, &case.bytes, case.widths(), levels, &mut weights).expect("sound");
+                    assert!(weights == twin, "{set:?} differs from the scalar twin");
+                }
             }
             let rate = |seconds: Vec<f64>| WEIGHTS as f64 / best(seconds) * 1e-9;
-            let [fill, dequantize, channels, unpack] = [fill, dequantize, channels, unpack].map(rate);
+            let [fill, min_max, signed, stepped, channels, unpack] =
+                [fill, min_max, signed, stepped, channels, unpack].map(rate);
             println!(
-                r#"{{"case":"{}","bits":{:.2},"set":"{}","threads":{threads},"fill_gw_per_s":{fill:.2},"dequantize_gw_per_s":{dequantize:.2},"share_of_fill":{:.2},"channels_gw_per_s":{channels:.2},"unpack_gw_per_s":{unpack:.2}}}"#,
+                r#"{{"case":"{}","bits":{:.2},"set":"{}","threads":{threads},"fill_gw_per_s":{fill:.2},"min_max_gw_per_s":{min_max:.2},"share_of_fill":{:.2},"signed_gw_per_s":{signed:.2},"stepped_gw_per_s":{stepped:.2},"channels_gw_per_s":{channels:.2},"unpack_gw_per_s":{unpack:.2}}}"#,
                 case.name,
                 bits(&case.bytes),
                 name(set),
-                dequantize / fill
+                min_max / fill
             );
         }
     }

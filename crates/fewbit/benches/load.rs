@@ -1,7 +1,8 @@
 //! Whole files of 100 Mi weights to `f32`: G weights/s beside `fill(1.0f32)` of a written buffer and
 //! `vec![1.0f32; n]` of a fresh one.
 //!
-//! Packed and coded, 4 bits everywhere and 2 to 8 bits in groups of 8, with one thread and with all cores. What
+//! Packed and coded, 4 bits everywhere and 2 to 8 bits in groups of 8, these also of one step and of a
+//! half-width per channel, with one thread and with all cores. What
 //! is timed is all that a reader does with the file's bytes in memory: header, check sums, decoding. Those who are compared
 //! take turns, each several times, and the best of each counts. One more row has 16 Mi weights (64 MiB) and
 //! a buffer that is warm. Words go to stderr, one JSON object per line to stdout; `--quick` runs a
@@ -11,7 +12,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GroupSize, Grouping, QuantizedTensor,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, Grouping, QuantizedTensor,
+    RangeForm, RangeGranularity, Ranges, ValueRange,
 };
 use fewbit_testing::Numbers;
 
@@ -23,15 +25,46 @@ struct Case {
     tensor: QuantizedTensor,
 }
 
+/// Where the levels of a tensor lie.
+#[derive(Clone, Copy, PartialEq)]
+enum Over {
+    /// One range, minimum to maximum.
+    Tensor,
+    /// One step about zero.
+    Step,
+    /// A half-width for each channel of 4608 weights: 512 kernels of 3 x 3.
+    Channels,
+}
+
+const CHANNEL: usize = 4608;
+
 /// Weights of a normal distribution, by 12 uniform numbers each.
-fn tensor(len: usize, bits: &[u8], size: GroupSize) -> QuantizedTensor {
+fn tensor(len: usize, bits: &[u8], size: GroupSize, over: Over) -> QuantizedTensor {
     let mut numbers = Numbers::seeded(bits.len() as u64);
     // A part that repeats: what is drawn is no longer than what a coder looks back on, which is nothing.
     let part = numbers.weights(len.min(1 << 20));
     let weights: Vec<f32> = part.iter().cycle().take(len).copied().collect();
     let groups = Grouping::new(size, len).count();
-    let widths = (0..groups).map(|_| BitWidth::new(bits[numbers.below(bits.len())]).expect("a width"));
-    QuantizedTensor::quantize(&weights, &[len], size, widths.collect()).expect("finite weights")
+    let widths =
+        (0..groups).map(|_| BitWidth::new(bits[numbers.below(bits.len())]).expect("a width")).collect();
+    let form = RangeForm::SymmetricHalf;
+    let about_zero = |granularity, kind, ranges: Vec<f32>| {
+        let values = ranges
+            .into_iter()
+            .map(|range| form.nearest(ValueRange::symmetric(range).expect("positive")).expect("small"));
+        Ranges::new(granularity, kind, form, values.collect()).expect("symmetric")
+    };
+    let (shape, ranges) = match over {
+        Over::Tensor => (vec![len], Ranges::of_tensor(ValueRange::fit(&weights).expect("finite"))),
+        Over::Step => (vec![len], about_zero(RangeGranularity::Tensor, GridKind::Stepped, vec![0.4])),
+        Over::Channels => {
+            let channels = len / CHANNEL;
+            let widths = (0..channels).map(|channel| 2.5 + (channel % 7) as f32).collect();
+            let shape = vec![channels, CHANNEL];
+            (shape, about_zero(RangeGranularity::Channel, GridKind::Signed, widths))
+        }
+    };
+    QuantizedTensor::quantize_with(&weights, ranges, &shape, size, widths).expect("finite weights")
 }
 
 fn case(name: &str, weights: usize, tensor: &QuantizedTensor, encoding: CodeEncoding) -> Case {
@@ -72,19 +105,35 @@ fn measure(case: &Case, rounds: usize) -> [f64; 4] {
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let only = std::env::args().find_map(|word| word.strip_prefix("--only=").map(str::to_owned));
+    let argument = |name: &str| std::env::args().find_map(|word| word.strip_prefix(name).map(str::to_owned));
+    let (only, only_encoding) = (argument("--only="), argument("--encoding="));
     let (mebi, rounds) = if quick { (1, 1) } else { (100, 7) };
     let eight = GroupSize::new(8).expect("not zero");
     let mixed: Vec<u8> = (2..=8).collect();
-    for (weights, warm) in [(mebi << 20, false), ((mebi / 6).max(1) << 20, true)] {
-        for (bits, size) in [(&[4][..], GroupSize::WholeTensor), (&mixed, eight)] {
-            let tensor = tensor(weights, bits, size);
+    // Whole channels.
+    let weights = |mebi: usize| (mebi << 20) / CHANNEL * CHANNEL;
+    for (weights, warm) in [(weights(mebi), false), (weights((mebi / 6).max(1)), true)] {
+        for (bits, size, over) in [
+            (&[4][..], GroupSize::WholeTensor, Over::Tensor),
+            (&mixed, eight, Over::Tensor),
+            (&mixed, eight, Over::Step),
+            (&mixed, eight, Over::Channels),
+        ] {
+            let name = if bits.len() == 1 { "4 bits" } else { "2-8 bits in groups of 8" };
+            let name = match over {
+                Over::Tensor => name.to_owned(),
+                Over::Step => format!("{name}, stepped"),
+                Over::Channels => format!("{name}, signed per channel"),
+            };
+            if only.as_ref().is_some_and(|only| !name.contains(only)) {
+                continue;
+            }
+            let tensor = tensor(weights, bits, size, over);
             for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
-                let name = if bits.len() == 1 { "4 bits" } else { "2-8 bits in groups of 8" };
-                if only.as_ref().is_some_and(|only| !format!("{name}, {encoding:?}").contains(only)) {
+                if only_encoding.as_ref().is_some_and(|only| format!("{encoding:?}") != *only) {
                     continue;
                 }
-                let case = case(name, weights, &tensor, encoding);
+                let case = case(&name, weights, &tensor, encoding);
                 if quick {
                     let read = ContainerReader::new(&case.bytes).and_then(|reader| reader.all_values());
                     assert!(read.expect("sound") == case.tensor.dequantize(), "other values");

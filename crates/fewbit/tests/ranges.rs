@@ -375,3 +375,121 @@ fn a_number_of_ranges_that_does_not_fit_is_a_typed_error() {
         Ranges::fit(&weights, &[3, 2], size, RangeGranularity::Channel, GridKind::MinMax, RangeForm::Half);
     assert!(matches!(fitted, Err(QuantizeError::NonFinite { index: 4, .. })));
 }
+
+/// Bits of the numbers, so that a comparison tells zeros apart.
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
+/// The values of the one tensor of a file, asked for by name, all together and from a stream.
+fn values_of(file: &[u8]) -> [Vec<f32>; 3] {
+    let reader = ContainerReader::new(file).unwrap();
+    let mut streamed = Vec::new();
+    StreamReader::new(file, &Limits::default()).unwrap().next_values(&mut streamed).unwrap();
+    [reader.values("0").unwrap(), reader.all_values().unwrap(), streamed]
+}
+
+#[test]
+fn a_file_gives_the_values_of_its_grids_to_the_last_bit_with_any_number_of_threads() {
+    let size = |weights| GroupSize::new(weights).unwrap();
+    let all: Vec<u8> = (0..=16).collect();
+    let cases: [(&[usize], GroupSize, &[u8]); 8] = [
+        (&[1], size(8), &[3]),
+        (&[7, 13], size(4), &all),
+        (&[5, 1001], size(8), &[0, 2, 3]),
+        (&[300, 577], size(8), &all),
+        (&[64, 4608], size(64), &[2, 5, 9]),
+        (&[129, 1000], size(7), &[1, 4, 6]),
+        (&[60, 3000], GroupSize::WholeTensor, &[5]),
+        (&[1100, 100], size(100), &[0, 0, 8]),
+    ];
+    let pools =
+        [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    for (seed, (shape, size, widths)) in (0..).zip(cases) {
+        for granularity in GRANULARITIES {
+            for kind in GridKind::ALL {
+                let tensor = tensor(shape, size, widths, granularity, (kind, RangeForm::SymmetricHalf), seed);
+                let expected = bits(&tensor.dequantize());
+                for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+                    let file = file_of(std::slice::from_ref(&tensor), encoding);
+                    for pool in &pools {
+                        for values in pool.install(|| values_of(&file)) {
+                            let what = format!("{shape:?}, {size}, {granularity}, {kind:?}, {encoding:?}");
+                            assert!(bits(&values) == expected, "{what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packed codes of several widths are read in parts of 2^22 weights, and coded ones in windows.
+#[test]
+fn a_tensor_of_several_parts_gives_the_values_of_its_grids() {
+    let shape = [1030, 4099];
+    for (granularity, kind) in
+        [(RangeGranularity::Tensor, GridKind::Stepped), (RangeGranularity::Channel, GridKind::Signed)]
+    {
+        let bits_of_groups = [0, 2, 3, 7];
+        let group = GroupSize::new(8).unwrap();
+        let tensor = tensor(&shape, group, &bits_of_groups, granularity, (kind, RangeForm::SymmetricHalf), 9);
+        let expected = bits(&tensor.dequantize());
+        for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+            let file = file_of(std::slice::from_ref(&tensor), encoding);
+            let values = ContainerReader::new(&file).unwrap().values("0").unwrap();
+            assert!(bits(&values) == expected, "{kind:?}, {encoding:?}");
+        }
+    }
+}
+
+/// Without a span, of the smallest numbers, of the largest and beyond; every width, its first and last codes
+/// among others.
+#[test]
+fn a_file_gives_the_values_of_grids_at_the_ends_of_what_numbers_can_be() {
+    let cases = [
+        (GridKind::MinMax, range(0.0, 0.0)),
+        (GridKind::MinMax, range(0.3, 0.3)),
+        (GridKind::MinMax, range(-1.0, 1e-9)),
+        (GridKind::MinMax, range(-1e-45, 1e-44)),
+        (GridKind::MinMax, range(f32::MIN, f32::MAX)),
+    ];
+    let about_zero = [GridKind::Signed, GridKind::Stepped].into_iter().flat_map(|kind| {
+        [0.0, 1e-45, 1e-40, 0.37, 1e34, 1e37, f32::MAX]
+            .map(|half_width| (kind, ValueRange::symmetric(half_width).unwrap()))
+    });
+    let mut numbers = Numbers::seeded(11);
+    for (kind, range) in cases.into_iter().chain(about_zero) {
+        let form = if kind.is_about_zero() { RangeForm::SymmetricFull } else { RangeForm::Full };
+        for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel] {
+            for widths in (0..=16).map(|bits| vec![bits; 17]).chain([(0..=16).collect()]) {
+                let codes = widths.iter().flat_map(|&bits| {
+                    let last = ((1u32 << bits) - 1) as u16;
+                    let drawn = [(); 8].map(|()| numbers.bits() as u16 & last);
+                    [0, last, last / 2, last / 2 + (last & 1)].into_iter().chain(drawn).collect::<Vec<_>>()
+                });
+                let codes: Vec<u16> = codes.collect();
+                let values = vec![range; if granularity == RangeGranularity::Tensor { 1 } else { 4 }];
+                let ranges = Ranges::new(granularity, kind, form, values).unwrap();
+                let group = GroupSize::new(12).unwrap();
+                let expected: Vec<f32> = codes
+                    .chunks(12)
+                    .zip(&widths)
+                    .flat_map(|(codes, &bits)| {
+                        let grid = UniformGrid::of(kind, range, width(bits));
+                        codes.iter().map(move |code| grid.dequantize(*code))
+                    })
+                    .collect();
+                let widths = widths.into_iter().map(width).collect();
+                let tensor =
+                    QuantizedTensor::from_parts_with(vec![4, 51], group, ranges, widths, codes).unwrap();
+                for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+                    let file = file_of(std::slice::from_ref(&tensor), encoding);
+                    for values in values_of(&file) {
+                        assert!(bits(&values) == bits(&expected), "{kind:?}, {range:?}, {encoding:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::{ChannelRanges, Widths, check, dequantize_channels_on, dequantize_on, pack, scalar, unpack_on};
+use super::{Levels, Widths, check, dequantize_channels_on, dequantize_on, pack, scalar, unpack_on};
 use crate::dispatch::InstructionSet;
 
 /// The most codes that are tried: past every place where the fast paths change.
@@ -33,22 +33,28 @@ pub fn unpack_arbitrary(data: &[u8]) -> bool {
     let sound = check(bytes, widths, count);
     let mut codes = vec![0; count];
     assert_eq!(scalar::unpack(bytes, widths, &mut codes), sound);
-    let channels = count.div_ceil(channel_size.get());
-    let minima: Vec<f32> = (0..channels).map(|channel| -1.0 - channel as f32).collect();
-    let maxima: Vec<f32> = (0..channels).map(|channel| 1e-9 * channel as f32).collect();
-    let ranges = ChannelRanges { minima: &minima, maxima: &maxima, channel_size };
+    let levels = Levels::MinMax { minimum: -0.3, maximum: 0.7 };
+    // Of all kinds, some without a span and some beyond what a number can be.
+    let of_channel = |channel: usize| match channel % 3 {
+        0 => Levels::MinMax { minimum: -1.0 - channel as f32, maximum: 1e-9 * channel as f32 },
+        1 => Levels::Signed { half_width: 0.1 * (channel - 1) as f32 },
+        _ => Levels::Stepped { step: 1e34 * (channel - 2) as f32 },
+    };
     let (mut weights, mut by_channel) = (vec![0.0; count], vec![0.0; count]);
-    assert_eq!(scalar::dequantize(bytes, widths, -0.3, 0.7, &mut weights), sound);
-    assert_eq!(scalar::dequantize_channels(bytes, widths, ranges, &mut by_channel), sound);
+    assert_eq!(scalar::dequantize(bytes, widths, levels, &mut weights), sound);
+    let first = group_size.get();
+    let found = scalar::dequantize_channels(bytes, widths, first, channel_size, of_channel, &mut by_channel);
+    assert_eq!(found, sound);
     for set in InstructionSet::available() {
         let mut found = vec![0; count];
         assert_eq!(unpack_on(set, bytes, widths, &mut found), sound, "{set:?}");
         assert!(found == codes, "{set:?} finds other codes");
         let mut found = vec![0.0; count];
-        assert_eq!(dequantize_on(set, bytes, widths, -0.3, 0.7, &mut found), sound, "{set:?}");
+        assert_eq!(dequantize_on(set, bytes, widths, levels, &mut found), sound, "{set:?}");
         assert!(found == weights, "{set:?} finds other weights");
         let mut found = vec![0.0; count];
-        assert_eq!(dequantize_channels_on(set, bytes, widths, ranges, &mut found), sound, "{set:?}");
+        let result = dequantize_channels_on(set, bytes, widths, first, channel_size, of_channel, &mut found);
+        assert_eq!(result, sound, "{set:?}");
         assert!(found == by_channel, "{set:?} finds other weights by channel");
     }
     if sound.is_ok() {

@@ -22,13 +22,6 @@ pub enum PackedError {
         /// Its width.
         width: u8,
     },
-    /// As many ranges are needed as there are channels.
-    ChannelCount {
-        /// Channels of the tensor.
-        expected: usize,
-        /// Minima or maxima that were given.
-        found: usize,
-    },
     /// A code needs more bits than its group has.
     CodeTooLarge {
         /// Place of the first such code.
@@ -77,9 +70,6 @@ impl fmt::Display for PackedError {
             }
             Self::WidthTooLarge { group, width } => {
                 write!(f, "group {group} has {width} bits, at most {MAX_WIDTH} are possible")
-            }
-            Self::ChannelCount { expected, found } => {
-                write!(f, "{expected} channels need {expected} minima and maxima, found {found}")
             }
             Self::CodeTooLarge { index, code, width } => {
                 write!(f, "code {code} at weight {index} does not fit in the {width} bits of its group")

@@ -31,13 +31,13 @@ pub(super) trait Lanes: Copy {
     /// `out` is valid for writing four codes.
     unsafe fn store_four_codes(self, codes: Self::Four, out: *mut u16);
 
-    /// Stores [`Level::value`] of each code; without `ENDS` the formula's, of the last code too.
+    /// Stores [`Level::value`] of each code; without `ENDS` the formula's of every code.
     ///
     /// # Safety
     /// `out` is valid for writing eight numbers.
     unsafe fn store_eight_levels<const ENDS: bool>(self, codes: Self::Eight, level: Level, out: *mut f32);
 
-    /// Stores [`Level::value`] of each code; without `ENDS` the formula's, of the last code too.
+    /// Stores [`Level::value`] of each code; without `ENDS` the formula's of every code.
     ///
     /// # Safety
     /// `out` is valid for writing four numbers.

@@ -20,13 +20,13 @@
 //! they lie in 16 bytes, from which one shuffle brings each code's bytes to a lane of 32 bits, a shift by
 //! the lane's own count and a mask leave the code.
 //!
-//! A code `c` of `b` bits means `minimum + c (maximum - minimum) / (2^b - 1)`, each operation in double
-//! precision and the result rounded to `f32`; the last code means the maximum exactly, and at 0 bits
-//! every weight is 0.0. Every instruction set and number of threads gives the same bits.
+//! What weight a code means, [`Levels`] tell: points between a minimum and a maximum or about zero, computed
+//! in double precision and rounded to `f32`; at 0 bits every weight is 0.0. Every instruction set and
+//! number of threads gives the same bits.
 //!
 //! ```
 //! use std::num::NonZeroUsize;
-//! use fewbit_kernels::packed::{Widths, check, dequantize, pack, unpack};
+//! use fewbit_kernels::packed::{Levels, Widths, check, dequantize, pack, unpack};
 //!
 //! let group_size = NonZeroUsize::new(3).unwrap();
 //! let widths = Widths::PerGroup { widths: &[3, 4], group_size };
@@ -39,8 +39,10 @@
 //! unpack(&bytes, widths, &mut codes)?;
 //! assert_eq!(codes, [5, 3, 6, 9, 1]);
 //! let mut weights = [0.0; 5];
-//! dequantize(&bytes, widths, 0.0, 105.0, &mut weights)?;
+//! dequantize(&bytes, widths, Levels::MinMax { minimum: 0.0, maximum: 105.0 }, &mut weights)?;
 //! assert_eq!(weights, [75.0, 45.0, 90.0, 63.0, 7.0]);
+//! dequantize(&bytes, widths, Levels::Stepped { step: 0.5 }, &mut weights)?;
+//! assert_eq!(weights, [0.5, -0.5, 1.0, 0.5, -3.5]);
 //! # Ok::<(), fewbit_kernels::packed::PackedError>(())
 //! ```
 
@@ -65,14 +67,17 @@ use rayon::prelude::*;
 #[doc(hidden)]
 pub use arbitrary::unpack_arbitrary;
 pub use error::PackedError;
+pub use levels::Levels;
 pub use pack::pack;
-pub use place::{RUN_SLACK, SortedGroups, WIDTHS, place_codes, place_weights, place_weights_on, run_bytes};
+pub use place::{
+    RUN_SLACK, SortedGroups, WIDTHS, place_channels, place_codes, place_weights, place_weights_on, run_bytes,
+};
 
 use crate::dispatch::InstructionSet;
 use crate::tile::CHUNK;
-use levels::{Codes, Levels};
+use levels::{ChannelWeights, Codes, Grids, Weights};
 use stretch::Stretch;
-use walk::decode;
+use walk::{Part, Sink, decode};
 
 /// The most bits that a code can have.
 pub const MAX_WIDTH: u8 = 16;
@@ -89,19 +94,6 @@ pub enum Widths<'a> {
         /// Codes of a group.
         group_size: NonZeroUsize,
     },
-}
-
-/// A range for each channel, which is a run of consecutive weights.
-///
-/// Groups need not end where channels do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChannelRanges<'a> {
-    /// The value of code 0 in each channel, finite.
-    pub minima: &'a [f32],
-    /// The value of the last code in each channel, finite.
-    pub maxima: &'a [f32],
-    /// Weights of a channel; the last may have fewer.
-    pub channel_size: NonZeroUsize,
 }
 
 /// How many bytes so many codes take.
@@ -155,28 +147,20 @@ pub fn unpack_on(
     widths: Widths<'_>,
     codes: &mut [u16],
 ) -> Result<(), PackedError> {
-    for_each_chunk(bytes, widths, codes, |chunk, codes| {
-        decode(set, bytes, chunk.position, chunk.stretch, &Codes, codes);
-    })
+    decode_all(set, bytes, widths, 0, &Codes, codes)
 }
 
-/// Writes the weights that packed codes mean in a range, on all cores.
-///
-/// `minimum` and `maximum` are the range of all groups. Where one is not finite, nothing is said of the
-/// weights.
+/// Writes the weights that packed codes mean, all by the same levels, on all cores.
 ///
 /// # Errors
 /// [`PackedError`], as [`check`]; `weights` then keeps what it held.
-///
-/// Défossez et al. 2022, section 3.1.
 pub fn dequantize(
     bytes: &[u8],
     widths: Widths<'_>,
-    minimum: f32,
-    maximum: f32,
+    levels: Levels,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
-    dequantize_on(InstructionSet::detect(), bytes, widths, minimum, maximum, weights)
+    dequantize_on(InstructionSet::detect(), bytes, widths, levels, weights)
 }
 
 /// [`dequantize`] with the instructions of `set`, for tests and benches.
@@ -187,28 +171,34 @@ pub fn dequantize_on(
     set: InstructionSet,
     bytes: &[u8],
     widths: Widths<'_>,
-    minimum: f32,
-    maximum: f32,
+    levels: Levels,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
-    let levels = Levels::new(minimum, maximum);
-    for_each_chunk(bytes, widths, weights, |chunk, weights| {
-        levels.decode(set, bytes, chunk.position, chunk.stretch, weights);
-    })
+    let grids = Grids::new(levels);
+    if grids.are_formulas() {
+        decode_all(set, bytes, widths, 0, &Weights::<false>(&grids), weights)
+    } else {
+        decode_all(set, bytes, widths, 0, &Weights::<true>(&grids), weights)
+    }
 }
 
-/// [`dequantize`] with a range per channel.
+/// [`dequantize`] where each channel, a run of `channel_size` consecutive weights, has levels of its own:
+/// those of channel `k`, counted from 0, are `levels(k)`. The first of `weights` is the tensor's weight
+/// number `first`.
+///
+/// Groups need not end where channels do.
 ///
 /// # Errors
-/// [`PackedError`], as [`check`], and [`PackedError::ChannelCount`] when there is not one minimum and one
-/// maximum per channel; `weights` then keeps what it held.
+/// [`PackedError`], as [`check`]; `weights` then keeps what it held.
 pub fn dequantize_channels(
     bytes: &[u8],
     widths: Widths<'_>,
-    ranges: ChannelRanges<'_>,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels + Sync,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
-    dequantize_channels_on(InstructionSet::detect(), bytes, widths, ranges, weights)
+    dequantize_channels_on(InstructionSet::detect(), bytes, widths, first, channel_size, levels, weights)
 }
 
 /// [`dequantize_channels`] with the instructions of `set`, for tests and benches.
@@ -219,65 +209,41 @@ pub fn dequantize_channels_on(
     set: InstructionSet,
     bytes: &[u8],
     widths: Widths<'_>,
-    ranges: ChannelRanges<'_>,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels + Sync,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
-    let ChannelRanges { minima, maxima, channel_size } = ranges;
-    let channel_size = channel_size.get();
-    let expected = weights.len().div_ceil(channel_size);
-    for found in [minima.len(), maxima.len()] {
-        if found != expected {
-            return Err(PackedError::ChannelCount { expected, found });
-        }
-    }
-    for_each_chunk(bytes, widths, weights, |chunk, mut weights| {
-        let Chunk { first, mut position, mut stretch } = chunk;
-        let mut weight = first;
-        while !weights.is_empty() {
-            let channel = weight / channel_size;
-            let here = (channel_size - weight % channel_size).min(weights.len());
-            let (now, later) = stretch.split(here);
-            let (out, rest) = weights.split_at_mut(here);
-            Levels::new(minima[channel], maxima[channel]).decode(set, bytes, position, now, out);
-            weight += here;
-            position += now.bits();
-            (stretch, weights) = (later, rest);
-        }
-    })
+    decode_all(set, bytes, widths, first, &ChannelWeights { levels, channel_size }, weights)
 }
 
-/// A piece of work for one thread: the codes from number `first` on, the first of which begins at bit
-/// `position`.
-#[derive(Clone, Copy)]
-struct Chunk<'a> {
-    first: usize,
-    position: u64,
-    stretch: Stretch<'a>,
-}
-
-/// Checks the bytes, then gives each chunk and its part of `out` to `work`.
-fn for_each_chunk<T: Send>(
+/// Checks the bytes, then writes what becomes of the codes, the first of which has number `first`, on all
+/// cores.
+fn decode_all<S: Sink>(
+    set: InstructionSet,
     bytes: &[u8],
     widths: Widths<'_>,
-    out: &mut [T],
-    work: impl Fn(Chunk<'_>, &mut [T]) + Send + Sync,
+    mut first: usize,
+    sink: &S,
+    out: &mut [S::Element],
 ) -> Result<(), PackedError> {
     let whole = Stretch::new(&widths, out.len())?;
     if out.len() <= CHUNK {
         check_bits(bytes, whole.bits())?;
-        work(Chunk { first: 0, position: 0, stretch: whole }, out);
+        decode(set, bytes, Part { first, position: 0, stretch: whole }, sink, out);
         return Ok(());
     }
-    let mut chunks = Vec::with_capacity(out.len().div_ceil(CHUNK));
-    let (mut first, mut position, mut rest) = (0, 0, whole);
+    let mut parts = Vec::with_capacity(out.len().div_ceil(CHUNK));
+    let (mut position, mut rest) = (0, whole);
     while rest.codes() > 0 {
         let (stretch, later) = rest.split(CHUNK.min(rest.codes()));
-        chunks.push(Chunk { first, position, stretch });
+        parts.push(Part { first, position, stretch });
         first += stretch.codes();
         position += stretch.bits();
         rest = later;
     }
     check_bits(bytes, position)?;
-    chunks.into_par_iter().zip(out.par_chunks_mut(CHUNK)).for_each(|(chunk, out)| work(chunk, out));
+    let parts = parts.into_par_iter().zip(out.par_chunks_mut(CHUNK));
+    parts.for_each(|(part, out)| decode(set, bytes, part, sink, out));
     Ok(())
 }

@@ -8,8 +8,8 @@ use std::num::NonZeroUsize;
 
 use super::MAX_WIDTH;
 use super::lanes::{Lanes, Plain};
-use super::levels::{Codes, Levels, Weights};
-use super::walk::{SLACK, Sink};
+use super::levels::{ChannelWeights, Codes, Grids, Levels, Weights};
+use super::walk::{Runs, SLACK, Sink};
 use crate::dispatch::{InstructionSet, Kernel};
 
 /// Bytes that must follow the last code of each run: vector code reads on, whatever is there.
@@ -47,49 +47,76 @@ pub fn place_codes(groups: SortedGroups<'_>, codes: &mut [u16]) {
     place_codes_on(InstructionSet::detect(), groups, codes);
 }
 
-/// Writes the weights that the codes mean in a range, in the order of their groups, on the calling thread.
+/// Writes the weights that the codes mean, all by the same levels, in the order of their groups, on the
+/// calling thread.
 ///
 /// The same as [`dequantize`](super::dequantize) of the packed codes, where no code has more bits than its
 /// width.
 ///
 /// # Panics
 /// As [`place_codes`].
-pub fn place_weights(groups: SortedGroups<'_>, minimum: f32, maximum: f32, weights: &mut [f32]) {
-    place_weights_on(InstructionSet::detect(), groups, minimum, maximum, weights);
-}
-
-pub(super) fn place_codes_on(set: InstructionSet, groups: SortedGroups<'_>, codes: &mut [u16]) {
-    place(set, groups, &Codes, codes);
+pub fn place_weights(groups: SortedGroups<'_>, levels: Levels, weights: &mut [f32]) {
+    place_weights_on(InstructionSet::detect(), groups, levels, weights);
 }
 
 /// [`place_weights`] with the instructions of `set`, for tests and benches.
 ///
 /// # Panics
 /// As [`place_weights`].
-pub fn place_weights_on(
-    set: InstructionSet,
-    groups: SortedGroups<'_>,
-    minimum: f32,
-    maximum: f32,
-    weights: &mut [f32],
-) {
-    let levels = Levels::new(minimum, maximum);
-    if levels.meet_last() {
-        place(set, groups, &Weights::<false>(&levels), weights);
+pub fn place_weights_on(set: InstructionSet, groups: SortedGroups<'_>, levels: Levels, weights: &mut [f32]) {
+    let grids = Grids::new(levels);
+    if grids.are_formulas() {
+        place(set, groups, 0, &Weights::<false>(&grids), weights);
     } else {
-        place(set, groups, &Weights::<true>(&levels), weights);
+        place(set, groups, 0, &Weights::<true>(&grids), weights);
     }
 }
 
-fn place<S: Sink>(set: InstructionSet, groups: SortedGroups<'_>, sink: &S, out: &mut [S::Element]) {
+/// [`place_weights`] where each channel, a run of `channel_size` consecutive weights, has levels of its
+/// own: those of channel `k` are `levels(k)`. The first of `weights` is the tensor's weight number `first`.
+///
+/// # Panics
+/// As [`place_codes`].
+pub fn place_channels(
+    groups: SortedGroups<'_>,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels + Sync,
+    weights: &mut [f32],
+) {
+    place_channels_on(InstructionSet::detect(), groups, first, channel_size, levels, weights);
+}
+
+pub(super) fn place_channels_on(
+    set: InstructionSet,
+    groups: SortedGroups<'_>,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels + Sync,
+    weights: &mut [f32],
+) {
+    place(set, groups, first, &ChannelWeights { levels, channel_size }, weights);
+}
+
+pub(super) fn place_codes_on(set: InstructionSet, groups: SortedGroups<'_>, codes: &mut [u16]) {
+    place(set, groups, 0, &Codes, codes);
+}
+
+fn place<S: Sink>(
+    set: InstructionSet,
+    groups: SortedGroups<'_>,
+    first: usize,
+    sink: &S,
+    out: &mut [S::Element],
+) {
     let expected = out.len().div_ceil(groups.group_size.get());
     assert_eq!(groups.widths.len(), expected, "{} codes have {expected} groups, one width each", out.len());
     match set {
-        InstructionSet::Baseline => set.run(Place { lanes: Plain, groups, sink, out }),
+        InstructionSet::Baseline => set.run(Place { lanes: Plain, groups, first, sink, out }),
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx2(lanes) => set.run(Place { lanes, groups, sink, out }),
+        InstructionSet::Avx2(lanes) => set.run(Place { lanes, groups, first, sink, out }),
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512(lanes) => set.run(Place { lanes, groups, sink, out }),
+        InstructionSet::Avx512(lanes) => set.run(Place { lanes, groups, first, sink, out }),
     }
 }
 
@@ -97,6 +124,8 @@ fn place<S: Sink>(set: InstructionSet, groups: SortedGroups<'_>, sink: &S, out: 
 struct Place<'a, L, S: Sink> {
     lanes: L,
     groups: SortedGroups<'a>,
+    /// Number of the first code.
+    first: usize,
     sink: &'a S,
     out: &'a mut [S::Element],
 }
@@ -106,7 +135,22 @@ impl<L: Lanes, S: Sink> Kernel for Place<'_, L, S> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { lanes, groups: SortedGroups { widths, group_size, mut runs }, sink, out } = self;
+        let Self { lanes, groups: SortedGroups { widths, group_size, mut runs }, first, sink, mut out } =
+            self;
+        if let Some(mut of_sink) = Runs::new(sink, first) {
+            for &width in widths {
+                assert_width(width);
+                let mut left = group_size.get().min(out.len());
+                while left > 0 {
+                    // SAFETY: the width was looked at.
+                    let (here, scale) = unsafe { of_sink.take(width.into(), left) };
+                    let (now, later) = out.split_at_mut(here);
+                    piece::<L, S>(lanes, width, scale, &mut runs, now);
+                    (left, out) = (left - here, later);
+                }
+            }
+            return;
+        }
         let whole = out.len() / group_size;
         let (widths, last) = widths.split_at(whole);
         let (whole_out, last_out) = out.split_at_mut(whole * group_size.get());
@@ -126,7 +170,12 @@ impl<L: Lanes, S: Sink> Kernel for Place<'_, L, S> {
     }
 }
 
-/// Writes one group, and takes its codes from its width's run.
+#[inline(always)]
+fn assert_width(width: u8) {
+    assert!(width <= MAX_WIDTH, "{width} bits, {MAX_WIDTH} at most");
+}
+
+/// Writes a group. No closure, because that might not be inlined, and so not be vector code.
 #[inline(always)]
 fn group<L: Lanes, S: Sink>(
     lanes: L,
@@ -135,10 +184,22 @@ fn group<L: Lanes, S: Sink>(
     runs: &mut [&[u8]; WIDTHS],
     out: &mut [S::Element],
 ) {
-    let index = usize::from(width);
-    let run = &mut runs[index];
-    // SAFETY: a width above the largest was met by the line before.
-    let scale = unsafe { sink.scale(index) };
+    assert_width(width);
+    // SAFETY: the width was looked at.
+    let scale = unsafe { sink.scale(width.into(), 0) };
+    piece::<L, S>(lanes, width, scale, runs, out);
+}
+
+/// Writes a group or a piece of it, and takes its codes from its width's run.
+#[inline(always)]
+fn piece<L: Lanes, S: Sink>(
+    lanes: L,
+    width: u8,
+    scale: S::Scale,
+    runs: &mut [&[u8]; WIDTHS],
+    out: &mut [S::Element],
+) {
+    let codes = &mut runs[usize::from(width)];
     if width == 0 {
         // SAFETY: of no bits, no byte is needed: SLACK of them are there. The array has eight places.
         let zeros = unsafe {
@@ -152,12 +213,12 @@ fn group<L: Lanes, S: Sink>(
     let taken = bytes * out.len();
     let needed = taken + SLACK;
     assert!(
-        run.len() >= needed,
+        codes.len() >= needed,
         "the codes of {width} bits have {} bytes left, {needed} are needed",
-        run.len()
+        codes.len()
     );
     let (eights, tail) = out.as_chunks_mut::<8>();
-    let mut source = run.as_ptr();
+    let mut source = codes.as_ptr();
     // SAFETY: `taken` bytes from `source` on are codes of 8 or 16 bits, and SLACK bytes follow. Each step
     // takes eight codes, of which there are as many as `out` has eights; the tail's begin after them.
     unsafe {
@@ -171,24 +232,26 @@ fn group<L: Lanes, S: Sink>(
             tail.copy_from_slice(&spare[..tail.len()]);
         }
     }
-    *run = &run[taken..];
+    *codes = &codes[taken..];
 }
 
-/// Twin of [`place_weights`].
+/// Twin of [`place_channels`].
 ///
 /// # Panics
 /// When there are fewer widths or codes than `weights` needs.
 #[cfg(test)]
-pub(super) fn place_weights_scalar(
+pub(super) fn place_channels_scalar(
     groups: SortedGroups<'_>,
-    minimum: f32,
-    maximum: f32,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels,
     weights: &mut [f32],
 ) {
     let mut codes = vec![0; weights.len()];
     place_codes_scalar(groups, &mut codes);
     for (index, (weight, &code)) in weights.iter_mut().zip(&codes).enumerate() {
-        *weight = super::scalar::level(code, groups.widths[index / groups.group_size], minimum, maximum);
+        let levels = levels((first + index) / channel_size);
+        *weight = super::scalar::level(code, groups.widths[index / groups.group_size], levels);
     }
 }
 
@@ -216,6 +279,7 @@ mod tests {
     use fewbit_testing::Numbers;
 
     use super::*;
+    use crate::packed::tests::{LEVELS, bits_of};
     use crate::packed::{Widths, dequantize, pack};
 
     /// Codes of random widths, and the same sorted by width.
@@ -245,16 +309,27 @@ mod tests {
                 let mut packed = vec![];
                 let per_group = Widths::PerGroup { widths: &widths, group_size };
                 pack(&codes, per_group, &mut packed).unwrap();
-                // The second range's formula misses its maximum.
-                for (minimum, maximum) in [(-0.3, 0.7), (-1.0, 1e-9), (2.0, 2.0)] {
+                for levels in LEVELS {
                     let (mut expected, mut twin) = (vec![f32::NAN; len], vec![f32::NAN; len]);
-                    dequantize(&packed, per_group, minimum, maximum, &mut expected).unwrap();
-                    place_weights_scalar(groups, minimum, maximum, &mut twin);
-                    assert_eq!(twin, expected);
+                    dequantize(&packed, per_group, levels, &mut expected).unwrap();
+                    place_channels_scalar(groups, 0, NonZeroUsize::MAX, |_| levels, &mut twin);
+                    assert_eq!(bits_of(&twin), bits_of(&expected), "{levels:?}");
                     for set in InstructionSet::available() {
                         let mut found = vec![f32::NAN; len];
-                        place_weights_on(set, groups, minimum, maximum, &mut found);
-                        assert_eq!(found, expected, "{set:?}, groups of {group_size}");
+                        place_weights_on(set, groups, levels, &mut found);
+                        assert_eq!(bits_of(&found), bits_of(&expected), "{set:?}, groups of {group_size}");
+                    }
+                }
+                let first = len / 3;
+                for channel_size in [1, 8, 9, 50, 2000].map(|size| NonZeroUsize::new(size).unwrap()) {
+                    let levels = |channel: usize| LEVELS[channel % LEVELS.len()];
+                    let mut twin = vec![f32::NAN; len];
+                    place_channels_scalar(groups, first, channel_size, levels, &mut twin);
+                    for set in InstructionSet::available() {
+                        let mut found = vec![f32::NAN; len];
+                        place_channels_on(set, groups, first, channel_size, levels, &mut found);
+                        let what = format!("{set:?}, groups of {group_size}, channels of {channel_size}");
+                        assert_eq!(bits_of(&found), bits_of(&twin), "{what}");
                     }
                 }
                 let mut twin = vec![1; len];

@@ -1,6 +1,8 @@
 //! The scalar twins: the layout bit by bit and the grid weight by weight, as the documents read.
 
-use super::{ChannelRanges, MAX_WIDTH, PackedError, Widths, check};
+use std::num::NonZeroUsize;
+
+use super::{Levels, MAX_WIDTH, PackedError, Widths, check};
 
 /// Twin of [`unpack`](super::unpack).
 ///
@@ -26,14 +28,13 @@ pub fn unpack(bytes: &[u8], widths: Widths<'_>, codes: &mut [u16]) -> Result<(),
 pub fn dequantize(
     bytes: &[u8],
     widths: Widths<'_>,
-    minimum: f32,
-    maximum: f32,
+    levels: Levels,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
     let mut codes = vec![0; weights.len()];
     unpack(bytes, widths, &mut codes)?;
     for (index, (weight, &code)) in weights.iter_mut().zip(&codes).enumerate() {
-        *weight = level(code, width_of(widths, index), minimum, maximum);
+        *weight = level(code, width_of(widths, index), levels);
     }
     Ok(())
 }
@@ -42,21 +43,18 @@ pub fn dequantize(
 ///
 /// # Errors
 /// As [`dequantize_channels`](super::dequantize_channels).
-///
-/// # Panics
-/// When there are fewer ranges than channels.
 pub fn dequantize_channels(
     bytes: &[u8],
     widths: Widths<'_>,
-    ranges: ChannelRanges<'_>,
+    first: usize,
+    channel_size: NonZeroUsize,
+    levels: impl Fn(usize) -> Levels,
     weights: &mut [f32],
 ) -> Result<(), PackedError> {
     let mut codes = vec![0; weights.len()];
     unpack(bytes, widths, &mut codes)?;
     for (index, (weight, &code)) in weights.iter_mut().zip(&codes).enumerate() {
-        let channel = index / ranges.channel_size;
-        let (minimum, maximum) = (ranges.minima[channel], ranges.maxima[channel]);
-        *weight = level(code, width_of(widths, index), minimum, maximum);
+        *weight = level(code, width_of(widths, index), levels((first + index) / channel_size));
     }
     Ok(())
 }
@@ -69,24 +67,31 @@ fn width_of(widths: Widths<'_>, index: usize) -> u8 {
     }
 }
 
-/// The value of a code: the minimum for 0, the maximum for the last code and above, exactly; 0.0 at no
-/// bits.
+/// The value of a code among the levels of a width; 0.0 at no bits.
+///
+/// A code above the last means what the last does.
 ///
 /// # Panics
 /// When the width is above [`MAX_WIDTH`].
-pub fn level(code: u16, width: u8, minimum: f32, maximum: f32) -> f32 {
+pub fn level(code: u16, width: u8, levels: Levels) -> f32 {
     assert!(width <= MAX_WIDTH, "{width} bits, {MAX_WIDTH} at most");
-    let span = f64::from(maximum) - f64::from(minimum);
     if width == 0 {
-        0.0
-    } else if span == 0.0 || u32::from(code) >= (1 << width) - 1 {
-        maximum
-    } else {
-        (f64::from(minimum) + f64::from(code) * step(span, width)) as f32
+        return 0.0;
     }
-}
-
-/// The distance of two levels, `span / (2^b - 1)`, of at least one bit.
-pub(super) fn step(span: f64, width: u8) -> f64 {
-    span / f64::from((1u32 << width) - 1)
+    let last_code = ((1u32 << width) - 1) as u16;
+    let code = code.min(last_code);
+    let half = f64::from(1u32 << (width - 1));
+    let value = match levels {
+        Levels::MinMax { minimum, maximum } => {
+            let span = f64::from(maximum) - f64::from(minimum);
+            if span == 0.0 || code == last_code {
+                return maximum;
+            }
+            f64::from(minimum) + f64::from(code) * (span / f64::from(last_code))
+        }
+        Levels::Signed { half_width } => (f64::from(code) - half) * (f64::from(half_width) / half),
+        Levels::Stepped { step } => (f64::from(code) - half) * f64::from(step),
+    };
+    // The sum with zero makes a zero positive.
+    (value.clamp(f32::MIN.into(), f32::MAX.into()) + 0.0) as f32
 }

@@ -60,32 +60,40 @@ impl Case {
             unpack_on(set, bytes, widths, &mut codes).unwrap();
             assert!(codes == self.codes, "{set:?}: {what}");
         }
-        for [minimum, maximum] in RANGES {
+        for levels in LEVELS {
             let mut twin = vec![f32::NAN; count];
-            scalar::dequantize(bytes, widths, minimum, maximum, &mut twin).unwrap();
+            scalar::dequantize(bytes, widths, levels, &mut twin).unwrap();
             for set in InstructionSet::available() {
                 let mut weights = vec![f32::NAN; count];
-                dequantize_on(set, bytes, widths, minimum, maximum, &mut weights).unwrap();
-                assert!(bits_of(&weights) == bits_of(&twin), "{set:?}, {minimum} to {maximum}: {what}");
+                dequantize_on(set, bytes, widths, levels, &mut weights).unwrap();
+                assert!(bits_of(&weights) == bits_of(&twin), "{set:?}, {levels:?}: {what}");
             }
         }
     }
 }
 
 /// An ordinary range; one where the formula misses the maximum; the widest; constants of either zero; one
-/// of subnormal numbers.
-const RANGES: [[f32; 2]; 7] = [
-    [-0.31, 0.47],
-    [-1.0, 1e-9],
-    [f32::MIN, f32::MAX],
-    [-0.0, 0.0],
-    [0.0, -0.0],
-    [0.3, 0.3],
-    [-1e-45, 1e-44],
+/// of subnormal numbers; and about zero, ordinary, nothing, subnormal, the largest and beyond.
+pub(super) const LEVELS: [Levels; 15] = [
+    Levels::MinMax { minimum: -0.31, maximum: 0.47 },
+    Levels::MinMax { minimum: -1.0, maximum: 1e-9 },
+    Levels::MinMax { minimum: f32::MIN, maximum: f32::MAX },
+    Levels::MinMax { minimum: -0.0, maximum: 0.0 },
+    Levels::MinMax { minimum: 0.0, maximum: -0.0 },
+    Levels::MinMax { minimum: 0.3, maximum: 0.3 },
+    Levels::MinMax { minimum: -1e-45, maximum: 1e-44 },
+    Levels::Signed { half_width: 0.37 },
+    Levels::Signed { half_width: 0.0 },
+    Levels::Signed { half_width: 3e-45 },
+    Levels::Signed { half_width: f32::MAX },
+    Levels::Stepped { step: 0.013 },
+    Levels::Stepped { step: 0.0 },
+    Levels::Stepped { step: 1e-45 },
+    Levels::Stepped { step: 1e35 },
 ];
 
 /// Bits of the numbers, so that a comparison tells zeros apart.
-fn bits_of(numbers: &[f32]) -> Vec<u32> {
+pub(super) fn bits_of(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
@@ -150,8 +158,14 @@ fn any_number_of_threads_gives_the_same_bits() {
     let of_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut weights = vec![f32::NAN; case.codes.len()];
-        pool.install(|| dequantize(&case.bytes, case.widths(), -1.5, 0.4, &mut weights)).unwrap();
-        bits_of(&weights)
+        let mut by_channel = weights.clone();
+        let of_channel = |channel: usize| LEVELS[channel % LEVELS.len()];
+        pool.install(|| {
+            dequantize(&case.bytes, case.widths(), LEVELS[0], &mut weights).unwrap();
+            let size = NonZeroUsize::new(1000).unwrap();
+            dequantize_channels(&case.bytes, case.widths(), 77, size, of_channel, &mut by_channel).unwrap();
+        });
+        (bits_of(&weights), bits_of(&by_channel))
     };
     let one = of_threads(1);
     assert!(of_threads(2) == one && of_threads(3) == one);
@@ -172,27 +186,43 @@ fn channels_have_their_own_ranges_wherever_groups_end() {
     ] {
         let case = Case::new(3, count, group_size, 15);
         let mut numbers = Numbers::seeded(4);
-        let channels = count.div_ceil(channel_size);
-        let minima: Vec<f32> = (0..channels).map(|_| numbers.unit() - 1.0).collect();
-        let maxima: Vec<f32> = (0..channels).map(|_| numbers.unit()).collect();
+        let first = count / 5;
+        let levels: Vec<Levels> = (0..(first + count).div_ceil(channel_size))
+            .map(|_| match numbers.below(LEVELS.len() + 3) {
+                0 => Levels::MinMax { minimum: numbers.unit() - 1.0, maximum: numbers.unit() },
+                1 => Levels::Signed { half_width: numbers.unit() },
+                2 => Levels::Stepped { step: numbers.unit() },
+                other => LEVELS[other - 3],
+            })
+            .collect();
         let channel_size = NonZeroUsize::new(channel_size).unwrap();
-        let ranges = ChannelRanges { minima: &minima, maxima: &maxima, channel_size };
+        let of_channel = |channel: usize| levels[channel];
         let mut twin = vec![f32::NAN; count];
-        scalar::dequantize_channels(&case.bytes, case.widths(), ranges, &mut twin).unwrap();
+        let (bytes, widths) = (&case.bytes, case.widths());
+        scalar::dequantize_channels(bytes, widths, first, channel_size, of_channel, &mut twin).unwrap();
         for set in InstructionSet::available() {
             let mut weights = vec![f32::NAN; count];
-            dequantize_channels_on(set, &case.bytes, case.widths(), ranges, &mut weights).unwrap();
+            dequantize_channels_on(set, bytes, widths, first, channel_size, of_channel, &mut weights)
+                .unwrap();
             assert!(bits_of(&weights) == bits_of(&twin), "{set:?}, {count} in channels of {channel_size}");
         }
     }
 }
 
+/// Worked by hand: of three bits, four steps below zero to three above.
 #[test]
-fn ranges_are_as_many_as_channels() {
-    let channel_size = NonZeroUsize::new(4).unwrap();
-    let ranges = ChannelRanges { minima: &[0.0; 3], maxima: &[1.0; 2], channel_size };
-    let found = dequantize_channels(&[0; 3], Widths::Uniform(2), ranges, &mut [0.0; 12]);
-    assert_eq!(found, Err(PackedError::ChannelCount { expected: 3, found: 2 }));
+fn levels_about_zero_are_those_of_twos_complement() {
+    let mut bytes = Vec::new();
+    pack(&[0, 1, 4, 7], Widths::Uniform(3), &mut bytes).unwrap();
+    let found = |levels| {
+        let mut weights = [f32::NAN; 4];
+        dequantize(&bytes, Widths::Uniform(3), levels, &mut weights).unwrap();
+        weights
+    };
+    assert_eq!(found(Levels::Signed { half_width: 2.0 }), [-2.0, -1.5, 0.0, 1.5]);
+    assert_eq!(found(Levels::Stepped { step: 2.0 }), [-8.0, -6.0, 0.0, 6.0]);
+    // 4e38 is beyond the largest, 3.4e38.
+    assert_eq!(found(Levels::Stepped { step: 1e38 }), [f32::MIN, -3e38, 0.0, 3e38]);
 }
 
 /// The string of bits of the example in the module's documentation, in one group size and another.

@@ -3,7 +3,10 @@
 //! Eight codes are taken at a time where they begin at a byte, else four. Both read more bytes than they
 //! need, so the last codes are taken from a copy with zeros behind it.
 
+use std::num::NonZeroUsize;
+
 use super::lanes::{Lanes, Plain};
+use super::place::WIDTHS;
 use super::stretch::Stretch;
 use crate::dispatch::{InstructionSet, Kernel};
 
@@ -15,13 +18,19 @@ pub(super) trait Sink: Sync {
     /// What a code becomes.
     type Element: Copy + Default + Send;
     /// What has to be known of a width.
-    type Scale: Copy;
+    type Scale: Copy + Default + Sync;
 
-    /// What has to be known of this width.
+    /// How many consecutive codes have the same scale at each width, where not all have.
+    #[inline(always)]
+    fn run_size(&self) -> Option<NonZeroUsize> {
+        None
+    }
+
+    /// What has to be known of this width in this run.
     ///
     /// # Safety
     /// `width` is at most 16.
-    unsafe fn scale(&self, width: usize) -> Self::Scale;
+    unsafe fn scale(&self, width: usize, run: usize) -> Self::Scale;
 
     /// # Safety
     /// `out` is valid for writing eight elements.
@@ -32,23 +41,75 @@ pub(super) trait Sink: Sync {
     unsafe fn four<L: Lanes>(lanes: L, codes: L::Four, scale: Self::Scale, out: *mut Self::Element);
 }
 
-/// Writes what becomes of the codes of a stretch, the first of which begins at bit `position`.
+/// The scales of a sink along its runs, each computed when it is first needed.
+pub(super) struct Runs<'s, S: Sink> {
+    sink: &'s S,
+    size: usize,
+    run: usize,
+    /// Codes of the run that are not taken yet.
+    left: usize,
+    /// By width, those of the run that are known, of which there is a bit in `known`.
+    scales: [S::Scale; WIDTHS],
+    known: u32,
+}
+
+impl<'s, S: Sink> Runs<'s, S> {
+    /// Those from code number `first` on; `None` of a sink that has no runs.
+    #[inline(always)]
+    pub(super) fn new(sink: &'s S, first: usize) -> Option<Self> {
+        let size = sink.run_size()?;
+        let (run, left) = (first / size, size.get() - first % size);
+        Some(Self { sink, size: size.get(), run, left, scales: [S::Scale::default(); WIDTHS], known: 0 })
+    }
+
+    /// Takes at most so many codes of a width, which is how many and their scale.
+    ///
+    /// # Safety
+    /// `width` is at most 16.
+    #[inline(always)]
+    pub(super) unsafe fn take(&mut self, width: usize, codes: usize) -> (usize, S::Scale) {
+        if self.left == 0 {
+            (self.run, self.left, self.known) = (self.run + 1, self.size, 0);
+        }
+        let here = codes.min(self.left);
+        self.left -= here;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = self.scales.get_unchecked_mut(width);
+            if self.known >> width & 1 == 0 {
+                *scale = self.sink.scale(width, self.run);
+                self.known |= 1 << width;
+            }
+            (here, *scale)
+        }
+    }
+}
+
+/// The codes from number `first` on, the first of which begins at bit `position`.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) first: usize,
+    pub(super) position: u64,
+    pub(super) stretch: Stretch<'a>,
+}
+
+/// Writes what becomes of the codes of a part.
 ///
 /// # Panics
 /// When `out` has not one place per code, or the codes do not end in `bytes`.
 pub(super) fn decode<S: Sink>(
     set: InstructionSet,
     bytes: &[u8],
-    position: u64,
-    stretch: Stretch<'_>,
+    part: Part<'_>,
     sink: &S,
     out: &mut [S::Element],
 ) {
+    let Part { first, position, stretch } = part;
     let end = (position + stretch.bits()).div_ceil(8) as usize;
     assert!(end <= bytes.len(), "the codes end at byte {end} of {}", bytes.len());
     let missing = (end + SLACK).saturating_sub(bytes.len());
     if missing == 0 {
-        return walk(set, bytes, position, stretch, sink, out);
+        return walk(set, bytes, part, sink, out);
     }
     // So few codes at the end that the others have the slack behind them, and up to seven more, so that
     // what begins at a byte does so in both parts.
@@ -56,36 +117,30 @@ pub(super) fn decode<S: Sink>(
     let (head, tail) = stretch.split((stretch.codes() - last) / 8 * 8);
     let (head_out, tail_out) = out.split_at_mut(head.codes());
     if head.codes() > 0 {
-        walk(set, bytes, position, head, sink, head_out);
+        walk(set, bytes, Part { first, position, stretch: head }, sink, head_out);
     }
-    let position = position + head.bits();
-    let first = (position / 8) as usize;
+    let (first, position) = (first + head.codes(), position + head.bits());
+    let byte = (position / 8) as usize;
     let mut copy = [0; 4 * SLACK];
-    copy[..end - first].copy_from_slice(&bytes[first..end]);
-    walk(set, &copy, position % 8, tail, sink, tail_out);
+    copy[..end - byte].copy_from_slice(&bytes[byte..end]);
+    walk(set, &copy, Part { first, position: position % 8, stretch: tail }, sink, tail_out);
 }
 
 /// As [`decode`], with [`SLACK`] bytes behind the codes.
 ///
 /// # Panics
 /// As [`decode`], and where there are fewer.
-fn walk<S: Sink>(
-    set: InstructionSet,
-    bytes: &[u8],
-    position: u64,
-    stretch: Stretch<'_>,
-    sink: &S,
-    out: &mut [S::Element],
-) {
+fn walk<S: Sink>(set: InstructionSet, bytes: &[u8], part: Part<'_>, sink: &S, out: &mut [S::Element]) {
+    let Part { position, stretch, .. } = part;
     assert_eq!(out.len(), stretch.codes(), "one place per code");
     let end = (position + stretch.bits()).div_ceil(8) as usize;
     assert!(end + SLACK <= bytes.len(), "the codes end at byte {end} of {}", bytes.len());
     match set {
-        InstructionSet::Baseline => set.run(Walk { lanes: Plain, bytes, position, stretch, sink, out }),
+        InstructionSet::Baseline => set.run(Walk { lanes: Plain, bytes, part, sink, out }),
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx2(lanes) => set.run(Walk { lanes, bytes, position, stretch, sink, out }),
+        InstructionSet::Avx2(lanes) => set.run(Walk { lanes, bytes, part, sink, out }),
         #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx512(lanes) => set.run(Walk { lanes, bytes, position, stretch, sink, out }),
+        InstructionSet::Avx512(lanes) => set.run(Walk { lanes, bytes, part, sink, out }),
     }
 }
 
@@ -93,8 +148,7 @@ fn walk<S: Sink>(
 struct Walk<'a, L, S: Sink> {
     lanes: L,
     bytes: &'a [u8],
-    position: u64,
-    stretch: Stretch<'a>,
+    part: Part<'a>,
     sink: &'a S,
     out: &'a mut [S::Element],
 }
@@ -104,37 +158,49 @@ impl<L: Lanes, S: Sink> Kernel for Walk<'_, L, S> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { lanes, bytes, position, stretch, sink, out } = self;
+        let Self { lanes, bytes, part: Part { first, position, stretch }, sink, out } = self;
         let mut walker = Walker { lanes, sink, bytes: bytes.as_ptr(), position, out: out.as_mut_ptr() };
-        let (group_size, mut widths, mut left) = (stretch.group_size(), stretch.widths(), stretch.codes());
-        // SAFETY: what is walked over are the groups of the stretch, in order and each with its number of
-        // codes, so no more than `out` has places and `bytes` has bits, with SLACK bytes behind; a
-        // stretch has no width above 16.
+        let runs = Runs::new(sink, first);
+        // SAFETY: what is walked over are the codes of the stretch, so no more than `out` has places and
+        // `bytes` has bits, with SLACK bytes behind; a stretch has no width above 16.
         unsafe {
-            if stretch.lead() > 0
-                && let [width, others @ ..] = widths
-            {
-                let codes = (group_size - stretch.lead()).min(left);
-                walker.group(*width, codes);
-                (widths, left) = (others, left - codes);
-            }
-            let (whole, last) = widths.split_at(left / group_size);
-            match group_size {
-                4 => walker.groups_of_four(whole),
-                8 if walker.at_byte() => walker.groups_of_eights::<1>(whole),
-                16 if walker.at_byte() => walker.groups_of_eights::<2>(whole),
-                32 if walker.at_byte() => walker.groups_of_eights::<4>(whole),
-                64 if walker.at_byte() => walker.groups_of_eights::<8>(whole),
-                _ => {
-                    for width in whole {
-                        walker.group(*width, group_size);
-                    }
+            match runs {
+                None => walker.stretch(stretch),
+                Some(runs) if runs.size / stretch.group_size() < GROUPS_WORTH_A_TABLE => {
+                    walker.pieces(stretch, runs);
                 }
-            }
-            if let [width] = last {
-                walker.group(*width, left % group_size);
+                Some(runs) => walker.runs(stretch, runs),
             }
         }
+    }
+}
+
+/// Groups of a run for which it is faster to compute the scale of every width first.
+const GROUPS_WORTH_A_TABLE: usize = 16;
+
+/// A sink in one of its runs: the scale of every width.
+struct Table<S: Sink>([S::Scale; WIDTHS]);
+
+impl<S: Sink> Sink for Table<S> {
+    type Element = S::Element;
+    type Scale = S::Scale;
+
+    #[inline(always)]
+    unsafe fn scale(&self, width: usize, _: usize) -> S::Scale {
+        // SAFETY: the caller's promise is that a width is at most the largest.
+        unsafe { *self.0.get_unchecked(width) }
+    }
+
+    #[inline(always)]
+    unsafe fn eight<L: Lanes>(lanes: L, codes: L::Eight, scale: S::Scale, out: *mut S::Element) {
+        // SAFETY: the caller's promise.
+        unsafe { S::eight(lanes, codes, scale, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn four<L: Lanes>(lanes: L, codes: L::Four, scale: S::Scale, out: *mut S::Element) {
+        // SAFETY: the caller's promise.
+        unsafe { S::four(lanes, codes, scale, out) }
     }
 }
 
@@ -174,7 +240,7 @@ impl<L: Lanes, S: Sink> Walker<'_, L, S> {
             let begin = source;
             for &width in widths {
                 let width = usize::from(width);
-                let scale = self.sink.scale(width);
+                let scale = self.sink.scale(width, 0);
                 for _ in 0..EIGHTS {
                     S::eight(self.lanes, self.lanes.eight(source, width), scale, out);
                     source = source.add(width);
@@ -193,7 +259,74 @@ impl<L: Lanes, S: Sink> Walker<'_, L, S> {
         unsafe {
             for &width in widths {
                 let width = usize::from(width);
-                self.four(width, self.sink.scale(width));
+                self.four(width, self.sink.scale(width, 0));
+            }
+        }
+    }
+
+    /// A stretch, all groups with the scales of their widths.
+    #[inline(always)]
+    unsafe fn stretch(&mut self, stretch: Stretch<'_>) {
+        let (group_size, mut widths, mut left) = (stretch.group_size(), stretch.widths(), stretch.codes());
+        // SAFETY: the promise of this `impl`: these are the groups of the stretch, in order and each with
+        // its number of codes.
+        unsafe {
+            if stretch.lead() > 0
+                && let [width, others @ ..] = widths
+            {
+                let codes = (group_size - stretch.lead()).min(left);
+                self.group(*width, codes);
+                (widths, left) = (others, left - codes);
+            }
+            let (whole, last) = widths.split_at(left / group_size);
+            match group_size {
+                4 => self.groups_of_four(whole),
+                8 if self.at_byte() => self.groups_of_eights::<1>(whole),
+                16 if self.at_byte() => self.groups_of_eights::<2>(whole),
+                32 if self.at_byte() => self.groups_of_eights::<4>(whole),
+                64 if self.at_byte() => self.groups_of_eights::<8>(whole),
+                _ => {
+                    for width in whole {
+                        self.group(*width, group_size);
+                    }
+                }
+            }
+            if let [width] = last {
+                self.group(*width, left % group_size);
+            }
+        }
+    }
+
+    /// A stretch run by run.
+    #[inline(always)]
+    unsafe fn runs(&mut self, stretch: Stretch<'_>, mut runs: Runs<'_, S>) {
+        let Self { lanes, bytes, .. } = *self;
+        let mut rest = stretch;
+        while rest.codes() > 0 {
+            let (here, later) = rest.split(runs.left.min(rest.codes()));
+            // SAFETY: the promise of this `impl`; a width is below their number.
+            unsafe {
+                let table = Table::<S>(std::array::from_fn(|width| self.sink.scale(width, runs.run)));
+                let mut walker =
+                    Walker { lanes, sink: &table, bytes, position: self.position, out: self.out };
+                walker.stretch(here);
+                (self.position, self.out) = (walker.position, walker.out);
+            }
+            (runs.run, runs.left, rest) = (runs.run + 1, runs.size, later);
+        }
+    }
+
+    /// The groups of a stretch, each cut where a run of codes ends.
+    #[inline(always)]
+    unsafe fn pieces(&mut self, stretch: Stretch<'_>, mut runs: Runs<'_, S>) {
+        for (width, mut codes) in stretch.groups() {
+            while codes > 0 {
+                // SAFETY: the promise of this `impl`.
+                unsafe {
+                    let (here, scale) = runs.take(width.into(), codes);
+                    self.piece(usize::from(width), here, scale);
+                    codes -= here;
+                }
             }
         }
     }
@@ -202,9 +335,15 @@ impl<L: Lanes, S: Sink> Walker<'_, L, S> {
     #[inline(always)]
     unsafe fn group(&mut self, width: u8, codes: usize) {
         let width = usize::from(width);
+        // SAFETY: the promise of this `impl`.
+        unsafe { self.piece(width, codes, self.sink.scale(width, 0)) }
+    }
+
+    /// So many codes of one width and scale.
+    #[inline(always)]
+    unsafe fn piece(&mut self, width: usize, codes: usize, scale: S::Scale) {
         // SAFETY: the promise of this `impl`; a spare has room for four.
         unsafe {
-            let scale = self.sink.scale(width);
             let mut left = codes;
             if self.at_byte() {
                 let (mut source, mut out) = (self.source(), self.out);

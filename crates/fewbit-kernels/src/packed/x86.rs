@@ -128,7 +128,7 @@ unsafe fn store_four_codes(codes: __m128i, out: *mut u16) {
     unsafe { _mm_storel_epi64(out.cast(), _mm_packus_epi32(codes, codes)) }
 }
 
-/// The formula's value of four codes, which of the last is not always the maximum.
+/// The formula's value of four codes, which is not always that of the last, and not always finite.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -142,6 +142,16 @@ unsafe fn four_values(codes: __m128i, level: Level) -> __m128 {
     }
 }
 
+/// The nearest numbers that are finite.
+///
+/// # Safety
+/// The machine has AVX2.
+#[inline(always)]
+unsafe fn finite(values: __m256) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_min_ps(_mm256_max_ps(values, _mm256_set1_ps(f32::MIN)), _mm256_set1_ps(f32::MAX)) }
+}
+
 /// # Safety
 /// The machine has AVX2, and `out` is valid for writing four numbers.
 #[inline(always)]
@@ -150,6 +160,7 @@ unsafe fn store_four_levels<const ENDS: bool>(codes: __m128i, level: Level, out:
     unsafe {
         let mut values = four_values(codes, level);
         if ENDS {
+            values = _mm_min_ps(_mm_max_ps(values, _mm_set1_ps(f32::MIN)), _mm_set1_ps(f32::MAX));
             let is_last = _mm_cmpeq_epi32(codes, _mm_set1_epi32(level.last_code));
             values = _mm_blendv_ps(values, _mm_set1_ps(level.last), _mm_castsi128_ps(is_last));
         }
@@ -194,6 +205,7 @@ impl Lanes for Avx2 {
             let high = four_values(_mm256_extracti128_si256::<1>(codes), level);
             let mut values = _mm256_set_m128(high, low);
             if ENDS {
+                values = finite(values);
                 let is_last = _mm256_cmpeq_epi32(codes, _mm256_set1_epi32(level.last_code));
                 let last = _mm256_set1_ps(level.last);
                 values = _mm256_blendv_ps(values, last, _mm256_castsi256_ps(is_last));
@@ -245,6 +257,7 @@ impl Lanes for Avx512 {
             let products = _mm512_mul_pd(_mm512_cvtepi32_pd(codes), _mm512_set1_pd(level.step));
             let mut values = _mm512_cvtpd_ps(_mm512_add_pd(products, _mm512_set1_pd(level.base)));
             if ENDS {
+                values = finite(values);
                 let is_last = _mm256_cmpeq_epi32_mask(codes, _mm256_set1_epi32(level.last_code));
                 values = _mm256_mask_blend_ps(is_last, values, _mm256_set1_ps(level.last));
             }

@@ -1,16 +1,21 @@
 //! One tensor's data to widths, codes and values.
 
-use fewbit_kernels::packed::{PackedError, SortedGroups, place_codes, place_weights};
+use std::num::NonZeroUsize;
+
+use fewbit_kernels::packed::{
+    Levels, PackedError, SortedGroups, dequantize, dequantize_channels, place_channels, place_codes,
+    place_weights,
+};
 
 use super::ReadError;
 use super::cursor::Cursor;
 use super::entry::{QuantizedEntry, TensorEntry};
 use super::head::Fault;
 use crate::encoding::coded::{CodedFault, Codes, Directory};
+use crate::encoding::packed::Part;
 use crate::encoding::ranges::{self, RangeDirectory, RangesFault};
 use crate::encoding::widths::WidthsError;
 use crate::encoding::{floats, packed, widths};
-use crate::ranges::dequantize;
 use crate::{
     BitWidth, Encoding, FloatEncoding, GridKind, QuantizedTensor, RangeGranularity, Ranges, ValueRange,
 };
@@ -175,7 +180,9 @@ impl Decoding<'_> {
         match self.entry.encoding {
             Encoding::Coded => {
                 let sorted = self.coded_codes(&self.directory()?)?;
-                sorted.place(classes, widths, codes, place_codes).map_err(|fault| self.coded_fault(fault))
+                sorted
+                    .place(classes, widths, codes, |_, groups, codes| place_codes(groups, codes))
+                    .map_err(|fault| self.coded_fault(fault))
             }
             _ => packed::unpack(self.packed().0, classes, widths, codes)
                 .map_err(|source| self.packing("codes", source, 0)),
@@ -205,58 +212,100 @@ impl Decoding<'_> {
 
     /// All ranges, those of groups of no bits included; only for ranges of groups must `widths` be theirs.
     fn ranges(&self, widths: &[BitWidth]) -> Result<Ranges, Fault> {
+        let values = self.range_values(widths.iter().map(|width| width.get()))?;
         let found = &self.quantized.ranges;
-        let values = match (found.of_tensor, found.granularity) {
-            (Some(range), _) => vec![range],
-            (None, RangeGranularity::Group) => {
-                let mut stored = self.stored_ranges()?.into_iter();
-                let mut values = self.entry.reserved(widths.len())?;
-                values.extend(widths.iter().map(|width| match *width {
-                    BitWidth::ZERO => ValueRange::default(),
-                    _ => stored.next().unwrap_or_default(),
-                }));
-                values
-            }
-            (None, _) => self.stored_ranges()?,
-        };
         Ok(Ranges::from_stored(found.granularity, found.kind, found.form, values))
     }
 
-    /// The values by way of the codes, for ranges of every kind.
-    fn values_of_codes(&self, values: &mut [f32]) -> Result<(), Fault> {
-        let widths = self.widths()?;
-        let mut codes = self.entry.reserved(self.entry.elements)?;
-        codes.resize(self.entry.elements, 0u16);
-        self.codes_into(widths.as_deref(), &mut codes)?;
-        let widths = self.all_widths(widths)?;
-        let ranges = self.ranges(&widths)?;
-        dequantize(&ranges, &self.entry.shape, self.quantized.classes.grouping(), &widths, &codes, values);
-        Ok(())
+    /// The values of [`ranges`](Self::ranges).
+    fn range_values(&self, widths: impl ExactSizeIterator<Item = u8>) -> Result<Vec<ValueRange>, Fault> {
+        let found = &self.quantized.ranges;
+        match (found.of_tensor, found.granularity) {
+            (Some(range), _) => Ok(vec![range]),
+            // None is left out.
+            (None, RangeGranularity::Group) if found.stored != widths.len() => {
+                let mut stored = self.stored_ranges()?.into_iter();
+                let mut values = self.entry.reserved(widths.len())?;
+                values.extend(widths.map(|width| match width {
+                    0 => ValueRange::default(),
+                    _ => stored.next().unwrap_or_default(),
+                }));
+                Ok(values)
+            }
+            _ => self.stored_ranges(),
+        }
     }
 
     fn values_into(&self, values: &mut [f32]) -> Result<(), Fault> {
-        let classes = &self.quantized.classes;
-        let range = match self.quantized.ranges.of_tensor {
-            Some(range) if self.quantized.ranges.kind == GridKind::MinMax => range,
-            _ => return self.values_of_codes(values),
-        };
-        match self.entry.encoding {
-            Encoding::Coded => {
-                let directory = self.directory()?;
-                let widths = self.coded_widths(&directory)?;
-                let place = |groups: SortedGroups<'_>, values: &mut [f32]| {
-                    place_weights(groups, range.minimum(), range.maximum(), values);
-                };
-                self.coded_codes(&directory)?
-                    .place(classes, widths.as_deref(), values, place)
-                    .map_err(|fault| self.coded_fault(fault))
-            }
-            _ => {
-                let widths = self.widths()?;
-                packed::dequantize(self.packed().0, classes, widths.as_deref(), range, values)
-                    .map_err(|source| self.packing("codes", source, 0))
-            }
+        let (classes, found) = (&self.quantized.classes, &self.quantized.ranges);
+        // Ranges of groups are found by all widths.
+        let by_parts = self.entry.encoding == Encoding::Packed
+            && !classes.is_uniform()
+            && (found.of_tensor.is_some() || found.granularity != RangeGranularity::Group);
+        let widths = if by_parts { None } else { self.widths()? };
+        let widths = widths.as_deref();
+        if let Some(range) = found.of_tensor {
+            let levels = levels(found.kind, range);
+            return match self.entry.encoding {
+                Encoding::Coded => self
+                    .place_coded(widths, values, |_, groups, values| place_weights(groups, levels, values)),
+                _ => self.unpack(by_parts, widths, values, |part, values| {
+                    dequantize(part.codes, part.widths, levels, values)
+                }),
+            };
         }
+        let ranges = match widths {
+            Some(widths) => self.range_values(widths.iter().copied())?,
+            None => {
+                self.range_values(std::iter::repeat_n(classes.minimum().get(), classes.grouping().count()))?
+            }
+        };
+        let of_run = |run: usize| levels(found.kind, ranges.get(run).copied().unwrap_or_default());
+        let runs = found.granularity.runs(&self.entry.shape, classes.grouping());
+        let size = NonZeroUsize::new(runs.size()).unwrap_or(NonZeroUsize::MIN);
+        match self.entry.encoding {
+            Encoding::Coded => self.place_coded(widths, values, |first, groups, values| {
+                place_channels(groups, first, size, of_run, values);
+            }),
+            _ => self.unpack(by_parts, widths, values, |part, values| {
+                dequantize_channels(part.codes, part.widths, part.first, size, of_run, values)
+            }),
+        }
+    }
+
+    /// Has packed codes unpacked by who knows what they mean, in one part or several.
+    fn unpack(
+        &self,
+        by_parts: bool,
+        widths: Option<&[u8]>,
+        values: &mut [f32],
+        work: impl Fn(Part<'_>, &mut [f32]) -> Result<(), PackedError>,
+    ) -> Result<(), Fault> {
+        let ((codes, packed_widths), classes) = (self.packed(), &self.quantized.classes);
+        let found;
+        let mut widths = widths;
+        if by_parts {
+            if packed::each_part([codes, packed_widths], classes, values, &work) {
+                return Ok(());
+            }
+            // In one part it is found what is wrong.
+            found = self.widths()?;
+            widths = found.as_deref();
+        }
+        let part = Part { first: 0, codes, widths: packed::kernel_widths(classes, widths) };
+        work(part, values).map_err(|source| self.packing("codes", source, 0))
+    }
+
+    /// Decodes, and has each run of groups placed by who knows what the codes mean.
+    fn place_coded(
+        &self,
+        widths: Option<&[u8]>,
+        values: &mut [f32],
+        place: impl Fn(usize, SortedGroups<'_>, &mut [f32]) + Sync + Send,
+    ) -> Result<(), Fault> {
+        let placed =
+            self.coded_codes(&self.directory()?)?.place(&self.quantized.classes, widths, values, place);
+        placed.map_err(|fault| self.coded_fault(fault))
     }
 
     /// In the order in which the data lie.
@@ -307,6 +356,15 @@ impl Decoding<'_> {
         let CodedFault { offset, what, error } = fault;
         let offset = self.entry.data_at.start + offset as u64;
         Fault::new(offset, ReadError::BadCoding { name, what, source: error })
+    }
+}
+
+/// What codes mean in a range.
+fn levels(kind: GridKind, range: ValueRange) -> Levels {
+    match kind {
+        GridKind::MinMax => Levels::MinMax { minimum: range.minimum(), maximum: range.maximum() },
+        GridKind::Signed => Levels::Signed { half_width: range.half_width() },
+        GridKind::Stepped => Levels::Stepped { step: range.half_width() },
     }
 }
 

@@ -133,8 +133,9 @@ impl<'a> ContainerReader<'a> {
     /// [`ReadError::UnknownTensor`], data that do not decode, or no memory for them.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ReadError> {
         let (entry, source) = self.found(name)?;
-        let mut values = entry.reserved(entry.elements).map_err(|fault| fault.error)?;
-        values.resize(entry.elements, 0.0);
+        // So that too much is an error, and fresh memory is written first by who needs it.
+        drop(entry.reserved::<f32>(entry.elements).map_err(|fault| fault.error)?);
+        let mut values = vec![0.0; entry.elements];
         entry.decode_into(source, &mut values).map_err(|fault| fault.error)?;
         Ok(values)
     }

@@ -109,8 +109,8 @@ impl ContainerWriter {
             CodeEncoding::Packed => packed()?,
             CodeEncoding::Coded => coded(),
             CodeEncoding::Smaller => {
-                let (packed, coded) = (packed()?, coded());
-                if coded.bytes() < packed.bytes() { coded } else { packed }
+                let coded = coded();
+                if (coded.bytes() as u64) < packed_form_bytes(tensor, &classes) { coded } else { packed()? }
             }
         };
         self.header_within(name, 2 * name.len() + chosen.table.len())?;
@@ -349,7 +349,17 @@ fn packed_form(
     let mut data = packed::pack(tensor.codes(), classes, mixed).map_err(packing)?;
     data.extend(widths::pack(widths, classes));
     data.extend(ranges::pack(&ranges_of_data(tensor), tensor.ranges().form()));
+    debug_assert_eq!(data.len() as u64, packed_form_bytes(tensor, classes));
     Ok(Form { encoding: Encoding::Packed, table: Vec::new(), data, shared: None })
+}
+
+/// Bytes of the packed form, which need not be made to be counted.
+fn packed_form_bytes(tensor: &QuantizedTensor, classes: &WidthClasses) -> u64 {
+    let ranges = match tensor.ranges().granularity() {
+        RangeGranularity::Tensor => 0,
+        _ => tensor.ranges().stored(tensor.widths()).count() * tensor.ranges().form().bytes(),
+    };
+    packed::packed_bytes(classes) + widths::packed_bytes(classes) + ranges as u64
 }
 
 fn coded_form(

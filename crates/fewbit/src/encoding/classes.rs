@@ -112,8 +112,7 @@ impl WidthClasses {
     }
 }
 
-/// How many groups have each width, on all cores; of widths up to 31, those above [`BitWidth::MAX`] are not
-/// counted.
+/// How many groups have each width, on all cores; those above [`BitWidth::MAX`] are not counted.
 pub(crate) fn histogram(widths: &[u8]) -> [usize; BitWidth::COUNT] {
     /// Widths that one task counts.
     const CHUNK: usize = 1 << 16;
@@ -125,17 +124,37 @@ pub(crate) fn histogram(widths: &[u8]) -> [usize; BitWidth::COUNT] {
 }
 
 fn count(widths: &[u8]) -> [usize; BitWidth::COUNT] {
-    // More places than widths, so that none is out of bounds; four counts of each, so that runs of one
-    // width need not wait for the addition before.
-    let mut counts = [[0; 32]; 4];
-    let (fours, rest) = widths.as_chunks::<4>();
-    for four in fours {
-        for (counts, &width) in counts.iter_mut().zip(four) {
-            counts[usize::from(width % 32)] += 1;
+    /// Widths that are compared side by side, and as many rows of them as a byte can count.
+    const LANES: usize = 64;
+    const ROWS: usize = u8::MAX as usize;
+    let mut counts = [0; BitWidth::COUNT];
+    for block in widths.chunks(LANES * ROWS) {
+        let (rows, rest) = block.as_chunks::<LANES>();
+        let (mut low, mut high) = ([u8::MAX; LANES], [0; LANES]);
+        for row in rows {
+            for lane in 0..LANES {
+                low[lane] = low[lane].min(row[lane]);
+                high[lane] = high[lane].max(row[lane]);
+            }
+        }
+        let (low, high) = (low.iter().min().copied(), high.iter().max().copied());
+        // A few passes over what is in the nearest cache are faster than a look-up for each width.
+        for width in low.unwrap_or(1)..=high.unwrap_or(0).min(BitWidth::MAX.get()) {
+            let mut equal = [0u8; LANES];
+            for row in rows {
+                for lane in 0..LANES {
+                    equal[lane] += u8::from(row[lane] == width);
+                }
+            }
+            counts[usize::from(width)] += equal.iter().map(|&count| usize::from(count)).sum::<usize>();
+        }
+        for &width in rest {
+            if let Some(count) = counts.get_mut(usize::from(width)) {
+                *count += 1;
+            }
         }
     }
-    rest.iter().for_each(|&width| counts[0][usize::from(width % 32)] += 1);
-    std::array::from_fn(|width| counts.iter().map(|counts| counts[width]).sum())
+    counts
 }
 
 fn missing(grouping: Grouping) -> usize {

@@ -5,7 +5,8 @@
 use fewbit_kernels::packed::{self, PackedError, Widths};
 
 use super::classes::WidthClasses;
-use crate::{Grouping, ValueRange};
+use super::widths;
+use crate::Grouping;
 
 /// The widths of a tensor's groups, as the kernels want them: `None` where all have the smallest.
 pub(crate) fn kernel_widths<'w>(classes: &WidthClasses, widths: Option<&'w [u8]>) -> Widths<'w> {
@@ -57,15 +58,62 @@ pub(crate) fn unpack(
     packed::unpack(packed, kernel_widths(classes, widths), codes)
 }
 
-/// Writes the values of the codes that were packed, all groups over one range.
-pub(crate) fn dequantize(
-    packed: &[u8],
+/// Consecutive weights whose widths are unpacked.
+pub(crate) struct Part<'p> {
+    /// Number of the first weight.
+    pub(crate) first: usize,
+    pub(crate) codes: &'p [u8],
+    pub(crate) widths: Widths<'p>,
+}
+
+/// Calls `work` for parts of a tensor of several widths, one after the other, each with its part of
+/// `values`; whether all is as `classes` counts it. What is wrong otherwise is not said, and some values may
+/// be written.
+///
+/// The widths of a part stay in a cache until its codes are read, which a whole tensor's would not.
+pub(crate) fn each_part(
+    [mut codes, packed_widths]: [&[u8]; 2],
     classes: &WidthClasses,
-    widths: Option<&[u8]>,
-    range: ValueRange,
     values: &mut [f32],
-) -> Result<(), PackedError> {
-    packed::dequantize(packed, kernel_widths(classes, widths), range.minimum(), range.maximum(), values)
+    work: impl Fn(Part<'_>, &mut [f32]) -> Result<(), PackedError>,
+) -> bool {
+    /// Weights of a part, and the most groups; the latter and the fewest are eights, so that each part begins
+    /// at a byte of both.
+    const WEIGHTS: usize = 1 << 22;
+    const MOST: usize = 1 << 19;
+    let group_size = group_size(classes.grouping());
+    let groups = (WEIGHTS / group_size).clamp(8, MOST) / 8 * 8;
+    let mut widths = Vec::new();
+    let most = groups.min(classes.grouping().count());
+    if packed_widths.len() as u64 != widths::packed_bytes(classes) || widths.try_reserve_exact(most).is_err()
+    {
+        return false;
+    }
+    widths.resize(most, 0);
+    let (mut counts, mut left, mut last) = ([0; _], classes.grouping().count(), None);
+    let parts = packed_widths.chunks(groups / 8 * classes.offset_bits() as usize);
+    let parts = parts.zip(values.chunks_mut(groups.saturating_mul(group_size.get())));
+    for (part, (packed_widths, values)) in parts.enumerate() {
+        let widths = &mut widths[..groups.min(left)];
+        left -= widths.len();
+        last = widths::unpack_part(packed_widths, classes, widths)
+            .map(|found| {
+                counts.iter_mut().zip(found).for_each(|(sum, count)| *sum += count);
+                widths.last().copied()
+            })
+            .unwrap_or_default();
+        let widths = Widths::PerGroup { widths, group_size };
+        let bytes = packed::packed_len(widths, values.len()).ok().and_then(|bytes| bytes.try_into().ok());
+        let Some((here, later)) = bytes.and_then(|bytes| codes.split_at_checked(bytes)) else {
+            return false;
+        };
+        codes = later;
+        let part = Part { first: part * groups * group_size.get(), codes: here, widths };
+        if work(part, values).is_err() {
+            return false;
+        }
+    }
+    codes.is_empty() && classes.describe(counts, last)
 }
 
 /// The numbers of `bits` bits each, packed.

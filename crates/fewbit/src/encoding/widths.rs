@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::classes::{WidthClasses, histogram};
 use super::packed::{check_bits, pack_equal};
+use crate::BitWidth;
 
 /// Groups whose widths one task unpacks; of eights, so that each begins at a byte.
 const CHUNK: usize = 1 << 14;
@@ -43,10 +44,29 @@ pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Option<Vec
     let mut widths = Vec::new();
     widths.try_reserve_exact(count).map_err(|_| WidthsError::OutOfMemory)?;
     widths.resize(count, 0);
-    let (minimum, maximum) = (classes.minimum().get(), classes.maximum().get());
+    let groups = unpack_part(packed, classes, &mut widths).map_err(WidthsError::Packing)?;
+    // Widths above the largest are counted nowhere, or not where they should be.
+    if classes.describe(groups, widths.last().copied()) {
+        return Ok(Some(widths));
+    }
+    let maximum = classes.maximum().get();
+    Err(match widths.iter().position(|&width| width > maximum) {
+        Some(group) => WidthsError::AboveMaximum { group, found: widths[group].into() },
+        None => WidthsError::Differ,
+    })
+}
+
+/// Writes consecutive widths that were packed, on all cores; how many there are of each, but for those above
+/// [`BitWidth::MAX`].
+pub(crate) fn unpack_part(
+    packed: &[u8],
+    classes: &WidthClasses,
+    widths: &mut [u8],
+) -> Result<[usize; BitWidth::COUNT], PackedError> {
+    let (bits, minimum) = (classes.offset_bits() as usize, classes.minimum().get());
     let unpack = |offsets: &mut Vec<u16>, (packed, widths): (&[u8], &mut [u8])| {
         offsets.resize(widths.len(), 0);
-        packed::unpack(packed, Widths::Uniform(bits as u8), offsets).map_err(WidthsError::Packing)?;
+        packed::unpack(packed, Widths::Uniform(bits as u8), offsets)?;
         for (width, &offset) in widths.iter_mut().zip(&*offsets) {
             *width = minimum + offset as u8;
         }
@@ -59,12 +79,5 @@ pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Option<Vec
     for counted in counts {
         groups.iter_mut().zip(counted?).for_each(|(sum, count)| *sum += count);
     }
-    // Widths above the largest are counted nowhere, or not where they should be.
-    if classes.describe(groups, widths.last().copied()) {
-        return Ok(Some(widths));
-    }
-    Err(match widths.iter().position(|&width| width > maximum) {
-        Some(group) => WidthsError::AboveMaximum { group, found: widths[group].into() },
-        None => WidthsError::Differ,
-    })
+    Ok(groups)
 }

@@ -26,14 +26,14 @@ const WINDOW: usize = 1 << 22;
 type Counts = [usize; WIDTHS];
 
 impl Codes<'_> {
-    /// Calls `place` for runs of whole groups that together are all, each with its part of `out`; `widths`
-    /// are those that `classes` counts, `None` where all are the smallest.
+    /// Calls `place` for runs of whole groups that together are all, each with the number of its first code
+    /// and its part of `out`; `widths` are those that `classes` counts, `None` where all are the smallest.
     pub(crate) fn place<T: Send>(
         &self,
         classes: &WidthClasses,
         widths: Option<&[u8]>,
         out: &mut [T],
-        place: impl Fn(SortedGroups<'_>, &mut [T]) + Sync + Send,
+        place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
     ) -> Result<(), CodedFault> {
         match (&self.classes[..], widths) {
             ([class], None) => place_one_width(class, out, place),
@@ -41,7 +41,7 @@ impl Codes<'_> {
                 // All are pruned.
                 let size = NonZeroUsize::new(out.len()).unwrap_or(NonZeroUsize::MIN);
                 let widths: &[u8] = if out.is_empty() { &[] } else { &[0] };
-                place(SortedGroups { widths, group_size: size, runs: [&[]; WIDTHS] }, out);
+                place(0, SortedGroups { widths, group_size: size, runs: [&[]; WIDTHS] }, out);
                 Ok(())
             }
             (_, Some(widths)) => place_mixed(&self.classes, classes, widths, out, place),
@@ -52,7 +52,7 @@ impl Codes<'_> {
 fn place_one_width<T: Send>(
     class: &ClassCodes<'_>,
     out: &mut [T],
-    place: impl Fn(SortedGroups<'_>, &mut [T]) + Sync + Send,
+    place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
 ) -> Result<(), CodedFault> {
     let width = class.width.get();
     let step = |(scratch, run): &mut (Scratch, Vec<u8>), (block, out): (usize, &mut [T])| {
@@ -63,7 +63,7 @@ fn place_one_width<T: Send>(
         let group_size = NonZeroUsize::new(out.len()).unwrap_or(NonZeroUsize::MIN);
         let mut runs: [&[u8]; WIDTHS] = [&[]; WIDTHS];
         runs[usize::from(width)] = run;
-        place(SortedGroups { widths: &[width], group_size, runs }, out);
+        place(block * BLOCK, SortedGroups { widths: &[width], group_size, runs }, out);
         Ok(())
     };
     let blocks = out.par_chunks_mut(BLOCK).enumerate();
@@ -115,7 +115,7 @@ fn place_mixed<T: Send>(
     classes: &WidthClasses,
     widths: &[u8],
     out: &mut [T],
-    place: impl Fn(SortedGroups<'_>, &mut [T]) + Sync + Send,
+    place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
 ) -> Result<(), CodedFault> {
     let group_size = group_size(classes.grouping());
     let groups = (CHUNK / group_size).max(1);
@@ -138,7 +138,7 @@ fn place_mixed<T: Send>(
 
     let window_len = chunk.saturating_mul(chunks);
     let parts = widths.chunks(groups.saturating_mul(chunks)).zip(out.chunks_mut(window_len));
-    for (starts, (widths, out)) in windows.into_iter().zip(parts) {
+    for (window, (starts, (widths, out))) in windows.into_iter().zip(parts).enumerate() {
         let (first, last) = (starts[0], starts[starts.len() - 1]);
         let mut jobs = Vec::new();
         for run in &mut runs {
@@ -146,8 +146,8 @@ fn place_mixed<T: Send>(
             jobs.extend(run.advance(first[index], last[index]));
         }
         in_parallel(jobs, |job| job.class.decode(job.block, &mut Scratch::default(), job.out))?;
-        let chunks = starts.par_iter().zip(widths.par_chunks(groups)).zip(out.par_chunks_mut(chunk));
-        chunks.for_each(|((starts, widths), out)| {
+        let parts = starts.par_iter().zip(widths.par_chunks(groups)).zip(out.par_chunks_mut(chunk));
+        parts.enumerate().for_each(|(index, ((starts, widths), out))| {
             let mut sorted = SortedGroups { widths, group_size, runs: [&[]; WIDTHS] };
             for run in &runs {
                 let index = usize::from(run.class.width.get());
@@ -155,7 +155,7 @@ fn place_mixed<T: Send>(
                 let from = starts[index].saturating_sub(run.first) * run.class.code_bytes();
                 sorted.runs[index] = run.bytes.get(from..).unwrap_or_default();
             }
-            place(sorted, out);
+            place((window * chunks + index) * chunk, sorted, out);
         });
     }
     Ok(())
