@@ -155,6 +155,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// Every file that tensors are in; of several, without their index.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// What kind of checkpoint it is.
     pub fn kind(&self) -> CheckpointKind {
         self.kind

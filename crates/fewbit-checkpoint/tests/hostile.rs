@@ -176,6 +176,18 @@ fn no_operation_costs_much_memory() {
     }
 }
 
+/// A dict of many entries in a list many times over: each look at an entry takes time, whatever it holds.
+#[test]
+fn what_is_referred_to_again_and_again_is_not_looked_at_for_ever() {
+    let _alone = ONE_AT_A_TIME.lock();
+    let files = Files::new();
+    let dict = Pickle::new().raw(b"](}(").raw(&b"NN".repeat(3000)).raw(b"uq\x00");
+    let pickle = dict.raw(&b"h\x00".repeat(1000)).raw(b"e").end();
+    let found = probe(&files.write("again", &archive_of(&pickle)), &LIMITS);
+    let error = std::error::Error::source(&found.unwrap_err()).map(ToString::to_string).unwrap_or_default();
+    assert!(error.contains("values of a pickle"), "{error}");
+}
+
 /// Lengths that nothing stands behind are refused before memory is asked for.
 #[test]
 fn what_is_not_there_takes_no_memory() {

@@ -48,15 +48,16 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 }
 
 /// Text that may quote a stranger's file: shortened, and without characters that a terminal obeys.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     const LONGEST: usize = 2000;
+    /// What would be escaped, too, and does no harm.
+    const PLAIN: [char; 4] = ['\n', '\'', '"', '\\'];
     let mut out = String::new();
-    for c in text.chars().take(LONGEST) {
-        match c {
-            '\n' => out.push(c),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
+    let shown: String = text.chars().take(LONGEST).collect();
+    for piece in shown.split_inclusive(PLAIN) {
+        let body = piece.trim_end_matches(PLAIN);
+        out.extend(body.escape_debug());
+        out.push_str(&piece[body.len()..]);
     }
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');
@@ -95,6 +96,8 @@ mod tests {
     #[test]
     fn control_characters_are_shown_not_obeyed() {
         assert_eq!(harmless("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\nc");
+        // What turns the writing's direction around, and what only looks like an escape.
+        assert_eq!(harmless("a\u{202e}b: it's `\\n`"), "a\\u{202e}b: it's `\\n`");
         assert_eq!(harmless(&"x".repeat(3000)).chars().count(), 2001);
     }
 }

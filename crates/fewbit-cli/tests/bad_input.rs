@@ -5,7 +5,9 @@ mod common;
 
 use std::fs;
 
-use common::{Scratch, finished_file, short_train};
+use common::{Finished, Scratch, finished_file, short_train};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 #[test]
 fn data_that_is_not_there_says_what_to_pass_and_where_to_get_it() {
@@ -134,6 +136,38 @@ fn unpack_does_not_overwrite_what_it_reads() {
         .run(&["unpack", "model.fewbit", "-o", "./model.fewbit"])
         .refused(&["model.fewbit", "another output"]);
     assert_eq!(fs::read(scratch.path("model.fewbit")).unwrap(), fs::read(finished_file()).unwrap());
+}
+
+/// A checkpoint of 64 × 64 weights.
+fn small_checkpoint() -> Vec<u8> {
+    let values: Vec<u8> = (0..4096).flat_map(|index: u32| (index as f32).sin().to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![64, 64], &values).unwrap();
+    safetensors::serialize([("weight", view)], None).unwrap()
+}
+
+#[test]
+fn compress_does_not_overwrite_what_it_reads() {
+    let scratch = Scratch::new();
+    let checkpoint = small_checkpoint();
+    scratch.write("net/model.safetensors", &checkpoint);
+    for (input, out) in
+        [("net/model.safetensors", "./net/model.safetensors"), ("net", "net/model.safetensors")]
+    {
+        scratch
+            .run(&["compress", input, "--budget", "3000", "-o", out])
+            .refused(&["model.safetensors", "another output"]);
+        assert_eq!(fs::read(scratch.path("net/model.safetensors")).unwrap(), checkpoint);
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error_not_a_panic() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let scratch = Scratch::new();
+    scratch.write("model.safetensors", &small_checkpoint());
+    let mut command =
+        scratch.command(&["compress", "model.safetensors", "--budget", "3000", "-o", "model.fewbit"]);
+    Finished::of(command.stdout(full).output().unwrap()).refused(&["No space left"]);
 }
 
 #[test]

@@ -148,3 +148,12 @@ fn bench_noise_prints_one_object() {
     let found = json(&scratch.run(&["bench", "noise", "--runs", "1", "--format", "json"]).ok().stdout);
     assert!(found["gw_per_s"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn a_file_of_nothing_unpacks_to_a_checkpoint_of_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("empty.fewbit", &fewbit::ContainerWriter::new().to_bytes());
+    scratch.run(&["unpack", "empty.fewbit", "-o", "empty.safetensors"]).ok();
+    let written = std::fs::read(scratch.path("empty.safetensors")).unwrap();
+    assert!(safetensors::SafeTensors::deserialize(&written).unwrap().is_empty());
+}

@@ -2,7 +2,7 @@
 
 use fewbit::arbitrary::{LIMITS, repair};
 use fewbit::container::{CodingError, PaletteError, Section, probe, probe_with_limits};
-use fewbit::{ContainerReader, Limits, ReadError, verify};
+use fewbit::{ContainerReader, Limits, ReadError, StreamReader, verify};
 use fewbit_kernels::rans::{FrequencyTable, Palette};
 use fewbit_testing::Numbers;
 
@@ -178,6 +178,14 @@ fn a_header_that_says_it_is_endless_is_refused() {
         let bytes = [&GOLDEN[..10], length, &GOLDEN[12..]].concat();
         assert!(matches!(probe(&bytes), Err(ReadError::OverLimit { .. })), "{length:?}");
     }
+}
+
+#[test]
+fn a_head_without_end_is_an_error_without_limits_too() {
+    let bytes = [&GOLDEN[..10], &[0xff; 9], &[1]].concat();
+    let endless = Limits { header_bytes: usize::MAX, ..Limits::default() };
+    assert!(matches!(ContainerReader::open(&bytes, &endless), Err(ReadError::Truncated { .. })));
+    assert!(StreamReader::new(bytes.as_slice(), &endless).is_err());
 }
 
 #[test]

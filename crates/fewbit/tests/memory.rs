@@ -5,7 +5,10 @@ use std::sync::Mutex;
 
 use fewbit::arbitrary::{LIMITS, fit};
 use fewbit::container::probe_with_limits;
-use fewbit::{ContainerReader, ContainerWriter, Limits, StreamReader};
+use fewbit::{
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, Limits, QuantizedTensor,
+    RangeForm, RangeGranularity, Ranges, StreamReader, ValueRange,
+};
 use fewbit_testing::Numbers;
 use peak_alloc::PeakAlloc;
 
@@ -53,6 +56,36 @@ fn forged_files_take_no_more_than_the_limits_allow() {
             }
         });
         assert!(taken < allowed, "{taken} bytes for a file of {}", bytes.len());
+    }
+}
+
+/// Four bytes of each value, two of its code, one of its width; of its range eight, and while they are
+/// decoded eight more and one of a plane, or eight as they are for groups with bits.
+#[test]
+fn a_range_for_every_weight_costs_six_times_its_value() {
+    let _alone = ONE_AT_A_TIME.lock();
+    const LEN: usize = 1 << 18;
+    for (granularity, bits) in [
+        (RangeGranularity::Group, [1, 2]),
+        (RangeGranularity::Channel, [1, 2]),
+        (RangeGranularity::Group, [0, 0]),
+    ] {
+        for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
+            let ranges = vec![ValueRange::new(-1.0, 2.0).unwrap(); LEN];
+            let ranges = Ranges::new(granularity, GridKind::MinMax, RangeForm::Full, ranges).unwrap();
+            let widths = (0..LEN).map(|index| BitWidth::new(bits[index % 2]).unwrap()).collect();
+            let group_size = GroupSize::new(1).unwrap();
+            let tensor =
+                QuantizedTensor::from_parts_with(vec![LEN], group_size, ranges, widths, vec![0; LEN])
+                    .unwrap();
+            let mut writer = ContainerWriter::new();
+            writer.quantized_as("t", &tensor, encoding).unwrap();
+            let bytes = writer.to_bytes();
+            drop((writer, tensor));
+            let reader = ContainerReader::new(&bytes).unwrap();
+            let taken = peak(|| drop(reader.values("t").unwrap()));
+            assert!(taken < 24 * LEN + ANY, "{granularity}, {bits:?}, {encoding:?}: {taken} bytes");
+        }
     }
 }
 

@@ -38,15 +38,14 @@ struct Walk<'a> {
     path: String,
     found: Vec<(String, u32)>,
     seen: HashSet<String>,
-    /// Values that were looked at: what is referred to from many places counts as often.
+    /// Values and dicts' entries that were looked at: what is referred to from many places counts as often.
     visits: usize,
     name_bytes: usize,
 }
 
 impl Walk<'_> {
     fn visit(&mut self, value: Value, depth: usize, named: bool) -> Result<(), Fault> {
-        self.visits += 1;
-        check_limit("values of a pickle", self.visits as u64, self.limits.pickle_steps() as u64)?;
+        self.count_visits(1)?;
         if depth > DEPTH {
             return Err(FormatError::TooDeep { name: self.path.clone(), limit: DEPTH }.into());
         }
@@ -55,6 +54,8 @@ impl Walk<'_> {
             Value::Tensor(_) => Err(FormatError::KeyNotText { name: self.path.clone() }.into()),
             Value::Dict(place) => {
                 let heap = self.heap;
+                // Entries that hold no tensors are passed over, which takes time too.
+                self.count_visits(heap.dicts[place as usize].len())?;
                 for &(key, value) in &heap.dicts[place as usize] {
                     // Keys of what holds no tensors can be anything.
                     if matches!(value, Value::Tensor(_) | Value::Dict(_) | Value::Tuple(_) | Value::List(_)) {
@@ -75,6 +76,11 @@ impl Walk<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn count_visits(&mut self, count: usize) -> Result<(), FormatError> {
+        self.visits += count;
+        check_limit("values of a pickle", self.visits as u64, self.limits.pickle_steps() as u64)
     }
 
     fn enter(&mut self, key: &str, value: Value, depth: usize, named: bool) -> Result<(), Fault> {

@@ -32,7 +32,8 @@ pub(crate) fn run(args: UnpackArgs) -> Result<Verdict, Failure> {
         .iter()
         .map(|(key, value)| (format!("fewbit.{key}"), (*value).to_owned()))
         .collect();
-    let file = safetensors::serialize(views, Some(metadata))?;
+    // Of neither tensors nor metadata the library makes no JSON, unless it is told that there are none.
+    let file = safetensors::serialize(views, Some(metadata).filter(|metadata| !metadata.is_empty()))?;
     fewbit::atomic::write_atomically(&args.out, &file)?;
     say(format_args!("wrote {} tensors, {} bytes, to {}", tensors.len(), file.len(), args.out.display()));
     Ok(Verdict::Done)

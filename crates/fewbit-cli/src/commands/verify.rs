@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::Verdict;
 use crate::args::VerifyArgs;
-use crate::failure::{Failure, say};
+use crate::failure::{Failure, harmless, say};
 
 pub(crate) fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
     let bytes = fewbit::read_bytes(&args.file)?;
@@ -19,7 +19,7 @@ pub(crate) fn run(args: VerifyArgs) -> Result<Verdict, Failure> {
         line = format!("{line}: {error}");
         cause = error.source();
     }
-    // Names come from the file.
-    say(format_args!("{path}: {}", line.escape_debug()));
+    // Names come from the file: none may end the line and begin another.
+    say(format_args!("{path}: {}", harmless(&line.replace('\n', "\\n"))));
     Ok(Verdict::CheckFailed)
 }

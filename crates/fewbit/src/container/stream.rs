@@ -75,7 +75,8 @@ impl<R: Read> StreamReader<R> {
             }
         }
         let body = read_prefix(&bytes, limits).map_err(|fault| fault.error)?;
-        let missing = body.end as u64 + CHECKSUM_BYTES as u64 - bytes.len() as u64;
+        // Whoever sets no limit may be told any length.
+        let missing = (body.end as u64).saturating_add(CHECKSUM_BYTES as u64) - bytes.len() as u64;
         read_up_to(&mut stream, missing, &mut bytes)?;
         let head = Head::read(&bytes, limits).map_err(|fault| fault.error)?;
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -139,7 +140,7 @@ impl<R: Read> StreamReader<R> {
         let start = entry.data_at.start.saturating_sub(self.data_at) as usize;
         let data = self.data.get(start..start + entry.data_bytes as usize).unwrap_or_default();
         values.clear();
-        if values.try_reserve(entry.elements).is_err() {
+        if values.try_reserve_exact(entry.elements).is_err() {
             let (name, elements) = (entry.name.clone(), entry.elements);
             return Err(ReadError::OutOfMemory { name, elements }.into());
         }

@@ -3,6 +3,8 @@
 mod checkpoint_source;
 mod network_source;
 
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use fewbit::compress::{CompressError, CompressOptions, Objective, Treatment, WeightSource, compress};
@@ -35,9 +37,25 @@ struct Report {
     seconds: f64,
 }
 
+impl Report {
+    /// For people.
+    fn print(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "file                {}", self.file)?;
+        writeln!(out, "bytes               {} of {}", grouped(self.bytes), grouped(self.budget))?;
+        writeln!(out, "float32             {} ({:.1} times more)", grouped(self.float_bytes), self.ratio)?;
+        let (quantized, values) = (grouped(self.quantized_weights), grouped(self.values));
+        writeln!(out, "weights quantized   {quantized} of {values}")?;
+        writeln!(out, "mean squared error  {:.3e}", self.mean_squared_error)?;
+        writeln!(out, "seconds             {:.1}", self.seconds)
+    }
+}
+
 pub(crate) fn run(args: CompressArgs) -> Result<Verdict, Failure> {
     use_threads(args.threads)?;
     let start = Instant::now();
+    let checkpoint = Checkpoint::open(&args.checkpoint).map_err(checkpoint_failure)?;
+    refuse_to_overwrite(&checkpoint, &args.out)?;
     let mut head = ContainerWriter::new();
     let report = match &args.recipe {
         Some(name) => {
@@ -53,27 +71,26 @@ pub(crate) fn run(args: CompressArgs) -> Result<Verdict, Failure> {
         }
         None => {
             head.metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))?;
-            let checkpoint = Checkpoint::open(&args.checkpoint).map_err(checkpoint_failure)?;
             let source = CheckpointSource::new(&checkpoint, &args)?;
             finish(source, &head, FloatEncoding::Float16, &args, start, checkpoint_failure)?
         }
     };
     match args.format {
         Format::Json => print_json(&report)?,
-        Format::Text => {
-            println!("file                {}", report.file);
-            println!("bytes               {} of {}", grouped(report.bytes), grouped(report.budget));
-            println!("float32             {} ({:.1} times more)", grouped(report.float_bytes), report.ratio);
-            println!(
-                "weights quantized   {} of {}",
-                grouped(report.quantized_weights),
-                grouped(report.values)
-            );
-            println!("mean squared error  {:.3e}", report.mean_squared_error);
-            println!("seconds             {:.1}", report.seconds);
-        }
+        Format::Text => report.print()?,
     }
     Ok(Verdict::Done)
+}
+
+/// A failure if the output is one of the files that are compressed.
+fn refuse_to_overwrite(checkpoint: &Checkpoint, out: &Path) -> Result<(), Failure> {
+    let Ok(out_file) = out.canonicalize() else { return Ok(()) };
+    let read = checkpoint.files().chain([checkpoint.path()]);
+    if read.filter_map(|path| path.canonicalize().ok()).any(|path| path == out_file) {
+        let out = out.display();
+        return Err(Failure::new(format!("`{out}` is part of the checkpoint, another output needed")));
+    }
+    Ok(())
 }
 
 /// Makes and writes the file.
