@@ -8,6 +8,7 @@ use fewbit::{
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
 const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
+const STREAMS: &[u8] = include_bytes!("../../../fixtures/container/1/streams.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 fn widths(bits: &[u8]) -> Vec<BitWidth> {
@@ -133,8 +134,84 @@ fn make_ranges() -> ContainerWriter {
     writer
 }
 
+/// Numbers from 0 to 65,535 that will be the same for ever: the upper half of Knuth's MMIX sequence.
+struct Sequence(u64);
+
+impl Sequence {
+    fn next(&mut self) -> u16 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 48) as u16
+    }
+
+    /// A level of a bell around zero, the sum of four numbers from -`spread` to `spread` over two.
+    fn level(&mut self, spread: i32) -> i32 {
+        let sum: i32 = (0..4).map(|_| i32::from(self.next()) % (2 * spread + 1) - spread).sum();
+        sum / 2
+    }
+}
+
+/// The levels of each tensor of `fixtures/container/1/streams.fewbit`, its widths and their group size.
+fn stream_levels() -> [(&'static str, Vec<i32>, Vec<u8>, Option<usize>); 9] {
+    let mut numbers = Sequence(1);
+    let mut bell = |spread, count: usize| (0..count).map(|_| numbers.level(spread)).collect::<Vec<_>>();
+    let (short, like_it, long) = (bell(6, 700), bell(6, 300), bell(9, 3000));
+    // Rare levels, far out.
+    let mut spiked = bell(1, 14_000);
+    (0..60).for_each(|index| spiked[231 * index] = 3 + 2 * index as i32);
+    // Wide codes, of which few or many occur.
+    let few: Vec<i32> = bell(2, 2000).iter().map(|level| 700 * level).collect();
+    let many = bell(900, 2000);
+    // Two streams, and groups nearly all of one width; those of the other have one code.
+    let mut sparse = vec![0; 262_144 + 1000];
+    (0..300).for_each(|index| sparse[877 * index] = -1);
+    let mut groups = vec![0; 4 * 2500];
+    (0..40).for_each(|index| groups[248 * index..248 * index + 4].fill(1));
+    let of_groups = (0..2500).map(|group| if groups[4 * group] == 0 { 0 } else { 2 }).collect();
+    let mixed: Vec<i32> =
+        bell(3, 1200).iter().enumerate().map(|(at, l)| l * (1 + at as i32 / 8 % 2)).collect();
+    let of_mixed = (0..150).map(|group| if group % 2 == 0 { 4 } else { 5 }).collect();
+    [
+        ("shaped", short, vec![5], None),
+        ("shared", like_it, vec![5], None),
+        ("listed", long, vec![6], None),
+        ("palette", few, vec![13], None),
+        ("wide", many, vec![12], None),
+        ("groups", groups, of_groups, Some(4)),
+        ("mixed", mixed, of_mixed, Some(8)),
+        ("rare", spiked, vec![8], None),
+        ("sparse", sparse, vec![1], None),
+    ]
+}
+
+/// The maker of `fixtures/container/1/streams.fewbit`: every way of coding, on stepped grids. Like the
+/// others, it never changes.
+fn make_streams() -> ContainerWriter {
+    let mut writer = ContainerWriter::new();
+    for (name, levels, bits, group) in stream_levels() {
+        let size = group.unwrap_or(levels.len());
+        let code = |(index, level): (usize, &i32)| (level + (1 << bits[index / size] >> 1)) as u16;
+        let codes: Vec<u16> = levels.iter().enumerate().map(code).collect();
+        let kind = (RangeGranularity::Tensor, GridKind::Stepped, RangeForm::SymmetricHalf);
+        let tensor = ranged(&[levels.len()], group, kind, &[(-0.125, 0.125)], &bits, &codes);
+        writer.quantized_as(name, &tensor, CodeEncoding::Coded).unwrap();
+    }
+    writer
+}
+
+/// A level of a stepped grid is so many steps, here eighths.
+#[test]
+fn streams_of_version_1_are_still_read() {
+    assert_eq!(verify(STREAMS), Ok(()));
+    let reader = ContainerReader::new(STREAMS).unwrap();
+    for (name, levels, _, _) in stream_levels() {
+        let expected: Vec<f32> = levels.iter().map(|level| *level as f32 / 8.0).collect();
+        assert!(reader.values(name).unwrap() == expected, "{name}");
+    }
+}
+
 #[test]
 fn version_1_is_still_written_as_it_was() {
+    assert_eq!(make_streams().to_bytes(), STREAMS);
     assert_eq!(make_ranges().to_bytes(), RANGES);
     assert_eq!(make_golden().to_bytes(), GOLDEN);
     assert_eq!(make_long().to_bytes(), LONG);
@@ -265,11 +342,13 @@ fn make_the_golden_files() {
         ("golden", make_golden()),
         ("long", make_long()),
         ("ranges", make_ranges()),
+        ("streams", make_streams()),
         ("empty", ContainerWriter::new()),
     ];
     for (name, writer) in files {
         let path = format!("{folder}{name}.fewbit");
-        assert_eq!(std::fs::metadata(&path).map_or(0, |found| found.len()), 0, "{path} is already there");
-        std::fs::write(path, writer.to_bytes()).unwrap();
+        if std::fs::metadata(&path).map_or(0, |found| found.len()) == 0 {
+            std::fs::write(path, writer.to_bytes()).unwrap();
+        }
     }
 }

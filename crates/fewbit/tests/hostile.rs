@@ -5,10 +5,12 @@ use fewbit::container::{CodingError, PaletteError, Section, probe, probe_with_li
 use fewbit::{ContainerReader, Limits, ReadError, StreamReader, verify};
 use fewbit_kernels::rans::{FrequencyTable, Palette};
 use fewbit_testing::Numbers;
+use rayon::prelude::*;
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
 const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
+const STREAMS: &[u8] = include_bytes!("../../../fixtures/container/1/streams.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 /// A file of this head, without its mark and check sum, and these data, with right check sums.
@@ -44,7 +46,7 @@ const SUM: &[u8] = &[0; 4];
 
 #[test]
 fn every_prefix_is_an_error_that_says_the_file_is_cut() {
-    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
         for len in 0..golden.len() {
             match probe(&golden[..len]) {
                 Err(ReadError::Empty) => assert_eq!(len, 0),
@@ -59,20 +61,19 @@ fn every_prefix_is_an_error_that_says_the_file_is_cut() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
-        let mut bytes = golden.to_vec();
-        for bit in 0..8 * golden.len() {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
+        (0..8 * golden.len()).into_par_iter().for_each(|bit| {
+            let mut bytes = golden.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(verify(&bytes).is_err(), "bit {bit}");
             assert!(ContainerReader::new(&bytes).is_err(), "bit {bit}");
-            bytes[bit / 8] ^= 1 << (bit % 8);
-        }
+        });
     }
 }
 
 #[test]
 fn whatever_follows_the_file_is_found() {
-    for golden in [GOLDEN, LONG, RANGES, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
         for extra in 1..20 {
             let bytes = [golden, &vec![0; extra]].concat();
             let fault = verify(&bytes).unwrap_err();
