@@ -150,8 +150,11 @@ impl Sequence {
     }
 }
 
-/// The levels of each tensor of `fixtures/container/1/streams.fewbit`, its widths and their group size.
-fn stream_levels() -> [(&'static str, Vec<i32>, Vec<u8>, Option<usize>); 9] {
+/// A tensor on a stepped grid: a level for each weight, widths and their group size.
+struct Levels(&'static str, Vec<i32>, Vec<u8>, Option<usize>);
+
+/// The tensors of `fixtures/container/1/streams.fewbit`.
+fn stream_levels() -> [Levels; 9] {
     let mut numbers = Sequence(1);
     let mut bell = |spread, count: usize| (0..count).map(|_| numbers.level(spread)).collect::<Vec<_>>();
     let (short, like_it, long) = (bell(6, 700), bell(6, 300), bell(9, 3000));
@@ -171,15 +174,15 @@ fn stream_levels() -> [(&'static str, Vec<i32>, Vec<u8>, Option<usize>); 9] {
         bell(3, 1200).iter().enumerate().map(|(at, l)| l * (1 + at as i32 / 8 % 2)).collect();
     let of_mixed = (0..150).map(|group| if group % 2 == 0 { 4 } else { 5 }).collect();
     [
-        ("shaped", short, vec![5], None),
-        ("shared", like_it, vec![5], None),
-        ("listed", long, vec![6], None),
-        ("palette", few, vec![13], None),
-        ("wide", many, vec![12], None),
-        ("groups", groups, of_groups, Some(4)),
-        ("mixed", mixed, of_mixed, Some(8)),
-        ("rare", spiked, vec![8], None),
-        ("sparse", sparse, vec![1], None),
+        Levels("shaped", short, vec![5], None),
+        Levels("shared", like_it, vec![5], None),
+        Levels("listed", long, vec![6], None),
+        Levels("palette", few, vec![13], None),
+        Levels("wide", many, vec![12], None),
+        Levels("groups", groups, of_groups, Some(4)),
+        Levels("mixed", mixed, of_mixed, Some(8)),
+        Levels("rare", spiked, vec![8], None),
+        Levels("sparse", sparse, vec![1], None),
     ]
 }
 
@@ -187,7 +190,7 @@ fn stream_levels() -> [(&'static str, Vec<i32>, Vec<u8>, Option<usize>); 9] {
 /// others, it never changes.
 fn make_streams() -> ContainerWriter {
     let mut writer = ContainerWriter::new();
-    for (name, levels, bits, group) in stream_levels() {
+    for Levels(name, levels, bits, group) in stream_levels() {
         let size = group.unwrap_or(levels.len());
         let code = |(index, level): (usize, &i32)| (level + (1 << bits[index / size] >> 1)) as u16;
         let codes: Vec<u16> = levels.iter().enumerate().map(code).collect();
@@ -203,7 +206,7 @@ fn make_streams() -> ContainerWriter {
 fn streams_of_version_1_are_still_read() {
     assert_eq!(verify(STREAMS), Ok(()));
     let reader = ContainerReader::new(STREAMS).unwrap();
-    for (name, levels, _, _) in stream_levels() {
+    for Levels(name, levels, ..) in stream_levels() {
         let expected: Vec<f32> = levels.iter().map(|level| *level as f32 / 8.0).collect();
         assert!(reader.values(name).unwrap() == expected, "{name}");
     }

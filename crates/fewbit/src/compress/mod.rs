@@ -4,7 +4,7 @@
 //! and an entropy coder takes care of how often each level occurs; where some tensors matter more than
 //! others, their steps are smaller by the square root of that. So there is one number to find, the
 //! [step](Compressed::step) of all, by which the file becomes as large as it may be. Levels are chosen by
-//! what they cost ([`rounding`]), widths for the fewest bytes ([`widths`]).
+//! what they cost, widths for the fewest bytes.
 //!
 //! Tensors are read one at a time, as often as the search needs.
 
