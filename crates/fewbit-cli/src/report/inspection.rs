@@ -7,6 +7,7 @@ use fewbit::{ContainerReader, TensorEntry, TensorKind};
 use serde::Serialize;
 
 use super::grouped;
+use crate::failure::harmless;
 
 /// Bytes by part; the parts of a file add up to its length.
 #[derive(Serialize)]
@@ -88,7 +89,7 @@ impl Inspection {
         for (key, value) in &self.metadata {
             for (number, line) in value.lines().enumerate() {
                 let key = if number == 0 { key.escape_debug().to_string() } else { String::new() };
-                writeln!(out, "{key:<22}{}", line.escape_debug())?;
+                writeln!(out, "{key:<22}{}", harmless(line))?;
             }
         }
         writeln!(
