@@ -5,7 +5,6 @@
 //! `state_dict.module.`; how often a norm has been trained, which PyTorch counts, is left out.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use fewbit::FloatEncoding;
 use fewbit_burn::{StoredModel, StoredTensor};
@@ -14,14 +13,13 @@ use fewbit_checkpoint::{Checkpoint, CheckpointError};
 /// What PyTorch counts beside a batch norm's statistics.
 const COUNTER: &str = "num_batches_tracked";
 
-/// The float tensors of the checkpoint at `path`, to be loaded into a network.
+/// The float tensors of a checkpoint, to be loaded into a network.
 ///
 /// Whether they are all that the network has, and of its shapes, [`StoredModel::load_into`] says.
 ///
 /// # Errors
-/// [`CheckpointError`] for what is not a checkpoint, a tensor that is not of floats, or two of one name.
-pub fn import(path: &Path) -> Result<StoredModel, CheckpointError> {
-    let checkpoint = Checkpoint::open(path)?;
+/// [`CheckpointError`] for a tensor that cannot be read or is not of floats, or two of one name.
+pub fn import(checkpoint: &Checkpoint) -> Result<StoredModel, CheckpointError> {
     let names = checkpoint.stripped_names()?;
     let norms: Vec<&str> = checkpoint
         .tensors()
@@ -72,7 +70,7 @@ mod tests {
             ("module.fc.bias", float(&[3], &one)),
         ];
         safetensors::serialize_to_file(tensors, None, &path).unwrap();
-        let found = import(&path).unwrap();
+        let found = import(&Checkpoint::open(&path).unwrap()).unwrap();
         assert_eq!(
             found.tensors.keys().collect::<Vec<_>>(),
             ["bn1.beta", "bn1.gamma", "bn1.running_mean", "fc.bias", "fc.weight"]

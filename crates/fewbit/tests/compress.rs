@@ -1,9 +1,7 @@
 //! Trained weights to a file of at most so many bytes.
 
-use std::convert::Infallible;
-
 use fewbit::compress::{
-    CompressError, CompressOptions, Objective, SourceTensor, Treatment, WeightSource, compress,
+    CompressError, CompressOptions, MemorySource, Objective, SourceTensor, Treatment, compress,
 };
 use fewbit::{
     BitWidth, CodeEncoding, ContainerReader, ContainerWriter, FloatEncoding, GridKind, GroupSize,
@@ -11,45 +9,21 @@ use fewbit::{
 };
 use fewbit_testing::Numbers;
 
-/// Tensors in memory.
-struct Memory {
-    tensors: Vec<SourceTensor>,
-    values: Vec<Vec<f32>>,
-}
-
-impl WeightSource for Memory {
-    type Error = Infallible;
-
-    fn tensors(&self) -> &[SourceTensor] {
-        &self.tensors
-    }
-
-    fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), Infallible> {
-        values.clone_from(&self.values[place]);
-        Ok(())
-    }
-}
-
 /// A small network: layers of different spread, each with a bias that stays float; heavy tails.
-fn network(seed: u64, sizes: &[(usize, usize)]) -> Memory {
+fn network(seed: u64, sizes: &[(usize, usize)]) -> MemorySource {
     let mut numbers = Numbers::seeded(seed);
-    let mut memory = Memory { tensors: Vec::new(), values: Vec::new() };
+    let mut memory = MemorySource::default();
     for (layer, &(rows, columns)) in sizes.iter().enumerate() {
         let spread = [0.05, 0.3, 0.01, 1.0][layer % 4];
         let heavy = |numbers: &mut Numbers| numbers.normal() * (0.5 + numbers.unit());
         let weights = (0..rows * columns).map(|_| spread * heavy(&mut numbers)).collect();
-        memory.tensors.push(SourceTensor {
-            name: format!("layers.{layer}.weight"),
-            shape: vec![rows, columns],
-            treatment: Treatment::Quantized,
-        });
-        memory.values.push(weights);
-        memory.tensors.push(SourceTensor {
-            name: format!("layers.{layer}.bias"),
-            shape: vec![rows],
-            treatment: Treatment::Float,
-        });
-        memory.values.push(numbers.weights(rows));
+        let tensor = |name, shape, treatment| SourceTensor {
+            name: format!("layers.{layer}.{name}"),
+            shape,
+            treatment,
+        };
+        memory.push(tensor("weight", vec![rows, columns], Treatment::Quantized), weights);
+        memory.push(tensor("bias", vec![rows], Treatment::Float), numbers.weights(rows));
     }
     memory
 }
@@ -71,7 +45,7 @@ fn a_budget_is_kept_and_used() {
         [&[(32, 90), (10, 320)], &[(64, 256), (64, 64), (10, 64)], &[(100, 300)]];
     for (seed, sizes) in nets.into_iter().enumerate() {
         let mut memory = network(seed as u64, sizes);
-        let float: u64 = memory.values.iter().map(|values| 4 * values.len() as u64).sum();
+        let float: u64 = memory.iter().map(|(_, values)| 4 * values.len() as u64).sum();
         for objective in [Objective::Relative, Objective::Squared] {
             let mut last = f64::INFINITY;
             for ratio in [30, 20, 12, 8, 6] {
@@ -86,7 +60,7 @@ fn a_budget_is_kept_and_used() {
                 let reader = ContainerReader::new(&bytes).unwrap();
                 assert!(reader.size().unused() <= 64);
                 let mut error = 0.0;
-                for (tensor, values) in memory.tensors.iter().zip(&memory.values) {
+                for (tensor, values) in memory.iter() {
                     let read = reader.values(&tensor.name).unwrap();
                     if tensor.treatment == Treatment::Quantized {
                         let square = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
@@ -124,7 +98,7 @@ fn more_than_widths_of_8_can_use_is_left() {
     let mut memory = network(2, &[(20, 50)]);
     let found = compress(&mut memory, &ContainerWriter::new(), &options(1 << 20)).unwrap();
     assert!(found.is_largest && found.bytes < 2000, "{}", found.bytes);
-    let weights = &memory.values[0];
+    let weights = memory.values_mut(0).clone();
     let largest = weights.iter().fold(0.0, |largest: f32, weight| largest.max(weight.abs()));
     assert!(found.squared_error <= weights.len() as f64 * f64::from(largest / 127.0 * 0.6).powi(2));
 }
@@ -132,13 +106,13 @@ fn more_than_widths_of_8_can_use_is_left() {
 #[test]
 fn weights_that_are_not_finite_or_all_alike_are_what_they_are() {
     let mut memory = network(3, &[(8, 100)]);
-    memory.values[0][17] = f32::NAN;
+    memory.values_mut(0)[17] = f32::NAN;
     let error = compress(&mut memory, &ContainerWriter::new(), &options(1000)).unwrap_err().to_string();
     assert!(error.contains("layers.0.weight") && error.contains("17"), "{error}");
-    memory.values[0] = vec![0.0; 800];
+    *memory.values_mut(0) = vec![0.0; 800];
     let found = compress(&mut memory, &ContainerWriter::new(), &options(1000)).unwrap();
     assert!(found.is_largest && found.squared_error == 0.0);
-    memory.values[0] = vec![1e-30; 800];
+    *memory.values_mut(0) = vec![1e-30; 800];
     let found = compress(&mut memory, &ContainerWriter::new(), &options(1000)).unwrap();
     let bytes = found.writer.to_bytes();
     let read = ContainerReader::new(&bytes).unwrap().values("layers.0.weight").unwrap();
@@ -153,7 +127,7 @@ fn the_error_is_less_than_that_of_uniform_rounding_at_equal_bytes() {
     for bits in [2, 3, 4, 5] {
         let mut writer = ContainerWriter::new();
         let mut uniform = 0.0;
-        for (tensor, values) in memory.tensors.iter().zip(&memory.values) {
+        for (tensor, values) in memory.iter() {
             if tensor.treatment != Treatment::Quantized {
                 writer.float_as(&tensor.name, &tensor.shape, values, FloatEncoding::Float16).unwrap();
                 continue;

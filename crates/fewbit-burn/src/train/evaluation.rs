@@ -26,8 +26,12 @@ impl<T: Task> Trainer<'_, T> {
 
     /// `stored` as a file has it: statistics of its own weights, then floats in the recipe's precision.
     fn finished(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
-        let stored = self.with_own_statistics(stored)?;
-        Ok(stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon()))
+        Ok(self.in_storage(self.with_own_statistics(stored)?))
+    }
+
+    /// `stored` with its floats in the recipe's precision.
+    fn in_storage(&self, stored: StoredModel) -> StoredModel {
+        stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon())
     }
 
     pub(super) fn with_all_metadata(&self, stored: StoredModel) -> StoredModel {
@@ -119,11 +123,8 @@ impl<T: Task> Trainer<'_, T> {
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
             let rounded = StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
             let rounded = self.with_all_metadata(rounded);
-            let storage = |stored: StoredModel| {
-                stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon())
-            };
             // The size before the statistics, which take long to measure and the same bytes.
-            if file(&storage(rounded.clone()))?.len() <= bytes {
+            if file(&self.in_storage(rounded.clone()))?.len() <= bytes {
                 return Ok(Some(file(&self.finished(rounded)?)?));
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
+use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::Experiment;
 use fewbit_zoo::recipe::{self, Recipe};
 
@@ -33,7 +34,8 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     };
     let initial = match &args.from {
         Some(path) => {
-            let weights = fewbit_zoo::import(path).map_err(checkpoint_failure)?;
+            let checkpoint = Checkpoint::open(path).map_err(checkpoint_failure)?;
+            let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
             // Whether they fit, before data are read and a folder is made.
             fewbit_zoo::as_network_of(&recipe, &weights).map_err(|error| Failure::from(error).about(path))?;
             Some(weights)

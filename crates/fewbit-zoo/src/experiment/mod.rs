@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use fewbit::WriteError;
+use fewbit::atomic::write_atomically;
 use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
 use fewbit_burn::{DiffQConfig, ExportError, LoadError, StoredModel};
 
@@ -98,21 +100,24 @@ impl<'a> Experiment<'a> {
         }
         let initial_file = folder.path().join(INITIAL_FILE);
         let mut fingerprinted = self.recipe.to_toml();
-        let initial = match initial {
+        let bytes = match &initial {
             Some(initial) => {
-                initial.write_file(&initial_file).map_err(ExportError::from).map_err(TrainError::from)?;
-                Some(initial)
+                let bytes = initial.to_bytes().map_err(ExportError::from).map_err(TrainError::from)?;
+                let written = write_atomically(&initial_file, &bytes).map_err(WriteError::from);
+                written.map_err(ExportError::from).map_err(TrainError::from)?;
+                Some(bytes)
             }
             None if initial_file.is_file() => {
-                let bytes = fewbit::read_file(&initial_file).map_err(LoadError::from)?;
-                Some(StoredModel::from_bytes(&bytes).map_err(LoadError::from)?)
+                Some(fewbit::read_file(&initial_file).map_err(LoadError::from)?)
             }
             None => None,
         };
-        if let Some(initial) = &initial {
-            let bytes = initial.to_bytes().map_err(ExportError::from).map_err(TrainError::from)?;
-            fingerprinted.push_str(&format!("initial = {}", crc32fast::hash(&bytes)));
+        if let Some(bytes) = &bytes {
+            fingerprinted.push_str(&format!("initial = {}", crc32fast::hash(bytes)));
         }
+        // What is trained is what the folder has.
+        let initial =
+            bytes.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
         let settings = TaskSettings {
             set: self.recipe.data.set,
             validation: self.recipe.data.validation,

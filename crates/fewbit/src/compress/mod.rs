@@ -8,6 +8,7 @@
 //!
 //! Tensors are read one at a time, as often as the search needs.
 
+mod memory;
 mod rounding;
 mod sample;
 mod search;
@@ -17,6 +18,7 @@ use std::error::Error;
 
 use rayon::prelude::*;
 
+pub use self::memory::MemorySource;
 use crate::{
     CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeForm,
     RangeGranularity, Ranges, ValueRange, WriteError,

@@ -4,7 +4,7 @@
 //! step's logarithm: the secant through the last two files finds the next step, and what lies between a file
 //! that is too large and one that is not bounds it.
 
-use super::sample::Sample;
+use super::sample::sample_of;
 use super::{CompressError, Compressed, Encoder, WeightSource};
 use crate::ContainerWriter;
 
@@ -97,7 +97,7 @@ fn step_of_sample<S: WeightSource>(
     weights: u64,
     bytes: f64,
 ) -> Result<Option<f64>, CompressError<S::Error>> {
-    let mut sample = Sample::of(encoder.source, weights).map_err(CompressError::Source)?;
+    let mut sample = sample_of(encoder.source, weights).map_err(CompressError::Source)?;
     let head = ContainerWriter::new();
     let mut encoder = Encoder::new(&mut sample, &head, encoder.options);
     // A sample that cannot be made into a file says nothing; the whole will say what is wrong.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
-use super::cursor::put_number;
+use super::cursor::{number_bytes, put_number};
 use super::header::{mark, put_metadata};
 use super::layout::{Data, Section, lay_out};
 use super::limits::{NAME_BYTES, RANK};
@@ -190,7 +190,11 @@ impl ContainerWriter {
 
     /// Bytes of the file.
     pub fn bytes(&self) -> u64 {
-        let head = self.head().len() as u64 + 4;
+        // As `head` has it, without the sums themselves.
+        let counts = number_bytes(self.keys.len() as u64) + number_bytes(self.data.len() as u64);
+        let sums = 4 * self.sections(0).count() as u64;
+        let body = counts + (self.metadata.len() + self.table.len()) as u64 + sums;
+        let head = mark().len() as u64 + number_bytes(body) + body + 4;
         self.sections(head).map(|(section, _)| section.at.end).last().unwrap_or(head) + 4
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod coded;
 pub(crate) mod floats;
 pub(crate) mod packed;
 pub(crate) mod ranges;
+mod streams;
 #[cfg(test)]
 mod tests;
 pub(crate) mod widths;

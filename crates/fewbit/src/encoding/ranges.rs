@@ -5,27 +5,19 @@
 //! first digits, goes through a coder, one stream for each of these bytes, and the lower half is noise
 //! and stays as it is.
 
-use fewbit_kernels::packed::{self, Widths};
 use fewbit_kernels::rans::{Decoder, Encoder, FrequencyTable, LaneCount, histogram};
 use half::f16;
 
 use super::CodingError;
 use super::floats::{self, FloatEncoding};
 use super::packed::pack_equal;
+use super::streams::{MODEL_BITS, OWN, Pieces, SHARED, STORED, read_lengths, read_models, total};
 use crate::container::ReadError;
 use crate::container::cursor::{Cursor, put_number};
 use crate::{GridKind, QuantizeError, RangeForm, RangeGranularity, ValueRange};
 
 /// Symbols that one stream holds.
 const BLOCK: usize = super::coded::BLOCK;
-/// Bytes as they are.
-const STORED: u16 = 0;
-/// Bytes coded with frequencies of their own.
-const OWN: u16 = 1;
-/// Bytes coded with the frequencies that came last for bytes of their kind.
-const SHARED: u16 = 2;
-/// Bits of one of these.
-const MODEL_BITS: u8 = 2;
 /// Kinds of bytes that are coded: of minima and of all other numbers, the upper byte of two, the first
 /// and the second of four.
 const KINDS: usize = 6;
@@ -251,13 +243,7 @@ impl RangeDirectory {
             return Ok(Self { form, count, planes });
         }
         let in_column = form.number_bytes() / 2;
-        let mut models = vec![0; form.numbers() * in_column];
-        let bytes = (models.len() * usize::from(MODEL_BITS)).div_ceil(8);
-        let bytes = cursor.take(bytes as u64, "the models of ranges")?;
-        packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models).map_err(|source| {
-            let name = name.to_owned();
-            ReadError::BadPacking { name, what: "models", source }
-        })?;
+        let models = read_models(cursor, name, form.numbers() * in_column, "ranges")?;
         let mut models = models.into_iter();
         for column in 0..form.numbers() {
             for plane in 0..in_column {
@@ -282,22 +268,17 @@ impl RangeDirectory {
         packed.resize(self.count * self.form.bytes(), 0);
         let mut symbols = reserved(self.count)?;
         symbols.resize(self.count, 0);
-        let mut at = 0usize;
-        let mut take = |length: u64| {
-            let start = at;
-            at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(data.len());
-            (start, &data[start..at])
-        };
+        let mut pieces = Pieces::from(data, 0);
         let mut planes = self.planes.iter();
         for column in packed.chunks_mut((self.count * width).max(1)) {
             for plane in 0..width / 2 {
                 let Some(found) = planes.next() else { break };
-                let (offset, bytes) = take(found.bytes(self.count));
+                let (offset, bytes) = pieces.take(found.bytes(self.count));
                 found.decode(bytes, &mut symbols).map_err(|fault| fault.at(offset))?;
                 let numbers = column.chunks_mut(width).zip(&symbols);
                 numbers.for_each(|(number, symbol)| number[width - 1 - plane] = *symbol);
             }
-            let (_, low) = take((self.count * width / 2) as u64);
+            let (_, low) = pieces.take((self.count * width / 2) as u64);
             let numbers = column.chunks_mut(width).zip(low.chunks_exact(width / 2));
             numbers.for_each(|(number, low)| number[..width / 2].copy_from_slice(low));
         }
@@ -338,18 +319,14 @@ impl Plane {
             }
         };
         let streams = if table.is_certain() { 0 } else { count.div_ceil(BLOCK) };
-        // Collected one by one: each takes a byte at least, so the file's length bounds them.
-        let mut blocks = Vec::new();
-        for _ in 0..streams {
-            blocks.push(cursor.number("the length of a stream")?);
-        }
+        let blocks = read_lengths(cursor, streams)?;
         Ok(Self::Coded { table: Box::new(table), blocks })
     }
 
     fn bytes(&self, count: usize) -> u64 {
         match self {
             Self::Stored => count as u64,
-            Self::Coded { blocks, .. } => blocks.iter().fold(0, |sum, block| sum.saturating_add(*block)),
+            Self::Coded { blocks, .. } => total(blocks),
         }
     }
 
@@ -366,14 +343,12 @@ impl Plane {
             Self::Coded { table, .. } if table.is_certain() => symbols.fill(table.largest_symbol()),
             Self::Coded { table, blocks } => {
                 let decoder = Decoder::new(table);
-                let mut start = 0usize;
+                let mut pieces = Pieces::from(bytes, 0);
                 for (symbols, &length) in symbols.chunks_mut(BLOCK).zip(blocks) {
-                    let length = usize::try_from(length).unwrap_or(usize::MAX);
-                    let end = start.saturating_add(length).min(bytes.len());
+                    let (start, piece) = pieces.take(length);
                     decoder
-                        .decode_block_of(LaneCount::of(symbols.len()), &bytes[start..end], symbols)
+                        .decode_block_of(LaneCount::of(symbols.len()), piece, symbols)
                         .map_err(|error| fault(start, error.into()))?;
-                    start = end;
                 }
             }
         }

@@ -1,20 +1,21 @@
 //! `fewbit compress`: a trained checkpoint to a file of at most so many bytes.
 
 mod checkpoint_source;
-mod network_source;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use fewbit::compress::{CompressError, CompressOptions, Objective, Treatment, WeightSource, compress};
+use fewbit::compress::{
+    CompressError, CompressOptions, MemorySource, Objective, SourceTensor, Treatment, WeightSource, compress,
+};
 use fewbit::{CodeEncoding, ContainerWriter, FloatEncoding, pattern};
+use fewbit_burn::{StoredModel, StoredTensor};
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::recipe;
 use serde::Serialize;
 
 use self::checkpoint_source::CheckpointSource;
-use self::network_source::NetworkSource;
 use super::{checkpoint_failure, use_threads};
 use crate::Verdict;
 use crate::args::{CompressArgs, Format, ObjectiveKind};
@@ -57,24 +58,27 @@ pub(crate) fn run(args: CompressArgs) -> Result<Verdict, Failure> {
     let checkpoint = Checkpoint::open(&args.checkpoint).map_err(checkpoint_failure)?;
     refuse_to_overwrite(&checkpoint, &args.out)?;
     let mut head = ContainerWriter::new();
-    let report = match &args.recipe {
-        Some(name) => {
-            let recipe = recipe::resolve(name, &[])?;
-            let weights = fewbit_zoo::import(&args.checkpoint).map_err(checkpoint_failure)?;
-            let network = fewbit_zoo::as_network_of(&recipe, &weights)
-                .map_err(|error| Failure::from(error).about(&args.checkpoint))?;
-            for (key, value) in &network.metadata {
-                head.metadata(key, value)?;
+    let report =
+        match &args.recipe {
+            Some(name) => {
+                let recipe = recipe::resolve(name, &[])?;
+                let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
+                let network = fewbit_zoo::as_network_of(&recipe, &weights)
+                    .map_err(|error| Failure::from(error).about(&args.checkpoint))?;
+                for (key, value) in &network.metadata {
+                    head.metadata(key, value)?;
+                }
+                let floats = recipe.train_config().storage.encoding;
+                finish(network_source(network, &args.exclude), &head, floats, &args, start, |error| {
+                    match error {}
+                })?
             }
-            let floats = recipe.train_config().storage.encoding;
-            finish(NetworkSource::new(&network, &args), &head, floats, &args, start, |error| match error {})?
-        }
-        None => {
-            head.metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))?;
-            let source = CheckpointSource::new(&checkpoint, &args)?;
-            finish(source, &head, FloatEncoding::Float16, &args, start, checkpoint_failure)?
-        }
-    };
+            None => {
+                head.metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))?;
+                let source = CheckpointSource::new(&checkpoint, &args)?;
+                finish(source, &head, FloatEncoding::Float16, &args, start, checkpoint_failure)?
+            }
+        };
     match args.format {
         Format::Json => print_json(&report)?,
         Format::Text => report.print()?,
@@ -139,6 +143,18 @@ fn finish<S: WeightSource>(
         mean_squared_error: found.squared_error / found.weights.max(1) as f64,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// The float tensors of a network, under the names of its files.
+fn network_source(network: StoredModel, exclude: &[String]) -> MemorySource {
+    let mut source = MemorySource::default();
+    for (name, tensor) in network.tensors {
+        if let StoredTensor::Float { shape, values, .. } = tensor {
+            let treatment = treatment(&name, &shape, exclude);
+            source.push(SourceTensor { name, shape, treatment }, values);
+        }
+    }
+    source
 }
 
 /// What becomes of a tensor that is no other's second name.

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::super::classes::{WidthClasses, histogram};
 use super::super::packed::check_bits;
+use super::super::streams::Pieces;
 use super::directory::{Class, Directory, Model};
 use super::{BLOCK, width_frequencies, width_lanes};
 use crate::BitWidth;
@@ -207,11 +208,10 @@ fn write_pairs(numbers: impl Iterator<Item = u16>, out: &mut [u8]) {
 
 /// Streams of so many bytes each, cut from `bytes`, with where they begin; `bytes` begin at `offset`.
 fn cut<'d>(lengths: &[u64], offset: usize, bytes: &'d [u8]) -> Vec<(usize, &'d [u8])> {
-    let mut at = 0usize;
+    let mut pieces = Pieces::from(bytes, 0);
     let stream = |&length: &u64| {
-        let start = at;
-        at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
-        (offset + start, &bytes[start..at])
+        let (start, piece) = pieces.take(length);
+        (offset + start, piece)
     };
     lengths.iter().map(stream).collect()
 }

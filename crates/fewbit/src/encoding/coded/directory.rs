@@ -1,24 +1,14 @@
 //! What the table says of a coded tensor's streams: frequencies, and how long each stream is.
 
-use fewbit_kernels::packed::{self, Widths};
-
 use super::super::classes::WidthClasses;
 use super::super::packed::pack_equal;
+use super::super::streams::{MODEL_BITS, OWN, Pieces, SHARED, STORED, read_lengths, read_models, total};
 use super::symbols::SymbolModel;
 use super::{BLOCK, coded_widths};
 use crate::BitWidth;
 use crate::container::ReadError;
 use crate::container::cursor::{Cursor, number_bytes, put_number};
 use crate::encoding::CodingError;
-
-/// Codes as they are.
-const STORED: u16 = 0;
-/// Coded with frequencies of their own.
-const OWN: u16 = 1;
-/// Coded with the frequencies that came last for their width.
-const SHARED: u16 = 2;
-/// Bits of one of these.
-const MODEL_BITS: u8 = 2;
 
 /// Where in a file the frequency table of each width is that came last; 0 before the first, as no table
 /// can be there.
@@ -142,13 +132,7 @@ impl Directory {
     ) -> Result<Self, ReadError> {
         let streams = if classes.is_uniform() { 0 } else { classes.grouping().count().div_ceil(BLOCK) };
         let width_blocks = read_lengths(cursor, streams)?;
-        let mut models = vec![0; coded_widths(classes).count()];
-        let bytes = (models.len() * usize::from(MODEL_BITS)).div_ceil(8);
-        let bytes = cursor.take(bytes as u64, "the models of codes")?;
-        packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models).map_err(|source| {
-            let name = name.to_owned();
-            ReadError::BadPacking { name, what: "models", source }
-        })?;
+        let models = read_models(cursor, name, coded_widths(classes).count(), "codes")?;
         let mut read = Vec::new();
         for (width, model) in coded_widths(classes).zip(models) {
             let codes = classes.codes(width);
@@ -201,30 +185,11 @@ impl Directory {
 
     /// The bytes of each class, cut from `data`, with where they begin: symbols, then what is left as it is.
     pub(super) fn cut<'d>(&self, data: &'d [u8]) -> Vec<[(usize, &'d [u8]); 2]> {
-        let mut at = self.width_bytes().min(data.len() as u64) as usize;
-        let mut take = |length: u64| {
-            let start = at;
-            // Too short only where a caller's data is; the decoders say so.
-            at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(data.len());
-            (start, &data[start..at])
-        };
+        let mut pieces = Pieces::from(data, self.width_bytes());
         let streams = self.classes.iter().map(|class| {
             let (symbols, raw) = class.streams();
-            [take(symbols), take(raw)]
+            [pieces.take(symbols), pieces.take(raw)]
         });
         streams.collect()
     }
-}
-
-fn total(lengths: &[u64]) -> u64 {
-    lengths.iter().fold(0, |sum, length| sum.saturating_add(*length))
-}
-
-fn read_lengths(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, ReadError> {
-    // Collected one by one: each takes a byte at least, so the file's length bounds them.
-    let mut lengths = Vec::new();
-    for _ in 0..count {
-        lengths.push(cursor.number("the length of a stream")?);
-    }
-    Ok(lengths)
 }
