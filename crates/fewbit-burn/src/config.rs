@@ -1,36 +1,28 @@
-//! The settings of DiffQ and how they are attached to a model.
+//! Which weights of a model are made small and how, and how that is attached to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::module::{Module, ParamId};
-use fewbit::{BitsLaw, BitsParametrisation, GroupSize, Grouping, pattern};
+use fewbit::{BitsParametrisation, GroupSize, pattern};
 use fewbit_kernels::NoiseLaw;
 
 use crate::control::Control;
-use crate::diffq::{Attach, DiffQ};
 use crate::layout::{ParameterEntry, is_running_statistic, parameters};
+use crate::method::{DiffQConfig, Method};
+use crate::quantizer::{Attach, Quantizer};
 use crate::site::Site;
+use crate::stored::base_values;
 
 /// Tensors at or below this many elements (0.01 MiB of float32) stay unquantized by default, as in
 /// the reference settings of Défossez et al. 2022.
 pub const DEFAULT_MIN_TENSOR_SIZE: usize = 2621;
 
-/// The settings of DiffQ; the defaults are those published with the paper, with groups of 8.
+/// Which weights of a model are made small, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DiffQConfig {
-    /// Weights that share one width.
-    pub group_size: GroupSize,
-    /// The law of the noise: gaussian by default.
-    pub noise: NoiseLaw,
-    /// What is linear in the sigmoid of a logit: the bits, or the logarithm of the noise.
-    pub parametrisation: BitsParametrisation,
-    /// The fewest bits a group can have.
-    pub min_bits: f32,
-    /// The most bits a group can have.
-    pub max_bits: f32,
-    /// The bits that every group starts with.
-    pub init_bits: f32,
+pub struct QuantizationConfig {
+    /// How.
+    pub method: Method,
     /// Tensors with at most this many elements stay float.
     pub min_tensor_size: usize,
     /// Patterns of the paths that are quantized; empty means all.
@@ -39,19 +31,9 @@ pub struct DiffQConfig {
     pub exclude: Vec<String>,
 }
 
-impl Default for DiffQConfig {
+impl Default for QuantizationConfig {
     fn default() -> Self {
-        Self {
-            group_size: GroupSize::new(8).unwrap_or(GroupSize::WholeTensor),
-            noise: NoiseLaw::Gaussian,
-            parametrisation: BitsParametrisation::Bits,
-            min_bits: 2.0,
-            max_bits: 15.0,
-            init_bits: 8.0,
-            min_tensor_size: DEFAULT_MIN_TENSOR_SIZE,
-            include: Vec::new(),
-            exclude: Vec::new(),
-        }
+        Self::new(Method::DiffQ(DiffQConfig::default()))
     }
 }
 
@@ -101,31 +83,44 @@ pub enum AttachError {
     },
 }
 
-impl DiffQConfig {
-    /// The defaults with groups of `group_size` weights; 0 means one width for a whole tensor.
-    pub fn new(group_size: usize) -> Self {
-        Self { group_size: GroupSize::new(group_size).unwrap_or(GroupSize::WholeTensor), ..Self::default() }
+impl QuantizationConfig {
+    /// A method for every tensor of more than [`DEFAULT_MIN_TENSOR_SIZE`] elements.
+    pub fn new(method: Method) -> Self {
+        let (include, exclude) = (Vec::new(), Vec::new());
+        Self { method, min_tensor_size: DEFAULT_MIN_TENSOR_SIZE, include, exclude }
     }
 
-    /// Sets the law of the noise.
-    #[must_use]
-    pub fn with_noise(mut self, noise: NoiseLaw) -> Self {
-        self.noise = noise;
+    /// DiffQ as published, with groups of `group_size` weights; 0 means one width for a whole tensor.
+    pub fn diffq(group_size: usize) -> Self {
+        let group_size = GroupSize::new(group_size).unwrap_or(GroupSize::WholeTensor);
+        Self::new(Method::DiffQ(DiffQConfig { group_size, ..DiffQConfig::default() }))
+    }
+
+    fn with_diffq(mut self, change: impl FnOnce(&mut DiffQConfig)) -> Self {
+        if let Method::DiffQ(diffq) = &mut self.method {
+            change(diffq);
+        }
         self
     }
 
-    /// Sets what is linear in the sigmoid of a logit.
+    /// Sets the law of DiffQ's noise.
     #[must_use]
-    pub fn with_parametrisation(mut self, parametrisation: BitsParametrisation) -> Self {
-        self.parametrisation = parametrisation;
-        self
+    pub fn with_noise(self, noise: NoiseLaw) -> Self {
+        self.with_diffq(|diffq| diffq.noise = noise)
     }
 
-    /// Sets the fewest, the first and the most bits of a group.
+    /// Sets what is linear in the sigmoid of one of DiffQ's logits.
     #[must_use]
-    pub fn with_bits(mut self, min_bits: f32, init_bits: f32, max_bits: f32) -> Self {
-        (self.min_bits, self.init_bits, self.max_bits) = (min_bits, init_bits, max_bits);
-        self
+    pub fn with_parametrisation(self, parametrisation: BitsParametrisation) -> Self {
+        self.with_diffq(|diffq| diffq.parametrisation = parametrisation)
+    }
+
+    /// Sets the fewest, the first and the most bits of a group of DiffQ's.
+    #[must_use]
+    pub fn with_bits(self, min_bits: f32, init_bits: f32, max_bits: f32) -> Self {
+        self.with_diffq(|diffq| {
+            (diffq.min_bits, diffq.init_bits, diffq.max_bits) = (min_bits, init_bits, max_bits);
+        })
     }
 
     /// Sets the size at or below which a tensor stays float.
@@ -149,60 +144,48 @@ impl DiffQConfig {
         self
     }
 
-    /// The law from logits to bits.
-    ///
-    /// # Errors
-    /// [`AttachError::Bits`] where the bounds are not in order or outside of 0..=16.
-    pub fn bits_law(&self) -> Result<BitsLaw, AttachError> {
-        Ok(BitsLaw::new(self.min_bits, self.max_bits, self.parametrisation)?)
-    }
-
-    fn kernel_law(&self) -> Result<fewbit_kernels::BitsLaw, AttachError> {
-        let parametrisation = match self.parametrisation {
-            BitsParametrisation::Bits => fewbit_kernels::Parametrisation::Bits,
-            BitsParametrisation::Noise => fewbit_kernels::Parametrisation::Noise,
-        };
-        Ok(fewbit_kernels::BitsLaw::new(self.min_bits, self.max_bits, parametrisation)?)
-    }
-
-    /// The model with a [`PseudoQuantNoise`](crate::PseudoQuantNoise) on each chosen parameter, and
+    /// The model with a [`WeightQuantizer`](crate::WeightQuantizer) on each chosen parameter, and
     /// the handle that drives them. `model` is any burn module; nothing of it has to change.
     ///
     /// # Errors
     /// [`AttachError`]: bits out of order, nothing chosen, a pattern that matches nothing, a cloned
     /// parameter.
-    pub fn attach<M: Module>(&self, model: M, seed: u64) -> Result<(M, DiffQ), AttachError> {
+    pub fn attach<M: Module>(&self, model: M, seed: u64) -> Result<(M, Quantizer), AttachError> {
+        self.attach_from(model, seed, HashMap::new())
+    }
+
+    /// As [`attach`](Self::attach), where what is learned starts as `start` has it, by path; by the method's
+    /// rule for what is not in it.
+    pub(crate) fn attach_from<M: Module>(
+        &self,
+        model: M,
+        seed: u64,
+        mut start: HashMap<String, Vec<f32>>,
+    ) -> Result<(M, Quantizer), AttachError> {
         let (entries, _) = parameters(&model);
         self.refuse_clones(&entries)?;
         self.refuse_unused_patterns(&entries)?;
-        let (law, kernel_law) = (self.bits_law()?, self.kernel_law()?);
-        let initial_logit = law.logit(self.init_bits)?;
-        let control = Control::new(seed);
-        let sites: Vec<Arc<Site>> = entries
-            .iter()
-            .filter(|entry| self.chooses(entry))
-            .map(|entry| {
-                Arc::new(Site {
-                    path: entry.path.clone(),
-                    shape: entry.shape.clone(),
-                    orientation: entry.orientation,
-                    group_size: self.group_size,
-                    grouping: Grouping::new(self.group_size, entry.len()),
-                    law,
-                    kernel_law,
-                    noise: self.noise,
-                })
-            })
-            .collect();
+        let chosen = entries.iter().filter(|entry| self.chooses(entry));
+        let sites = chosen.map(|entry| Ok(Arc::new(Site::new(entry, &self.method)?)));
+        let sites: Vec<Arc<Site>> = sites.collect::<Result<_, AttachError>>()?;
         if sites.is_empty() {
             return Err(AttachError::NothingToQuantize {
                 candidates: entries.len(),
                 min_tensor_size: self.min_tensor_size,
             });
         }
-        let diffq = DiffQ::new(sites, control);
-        let model = model.apply_reparameterization(Attach::new(&diffq, initial_logit));
-        Ok((model, diffq))
+        let weights = base_values(&model);
+        let initial = |site: &Arc<Site>| {
+            if let Some(start) = start.remove(&site.path) {
+                return Ok((site.path.clone(), start));
+            }
+            let weights = weights.get(&site.path).map_or(&[][..], Vec::as_slice);
+            Ok((site.path.clone(), site.initial(weights, &self.method)?))
+        };
+        let initial = sites.iter().map(initial).collect::<Result<HashMap<_, _>, AttachError>>()?;
+        let quantizer = Quantizer::new(sites, Control::new(seed));
+        let model = model.apply_reparameterization(Attach::new(&quantizer, initial));
+        Ok((model, quantizer))
     }
 
     /// Whether a parameter is quantized: it is large enough, included and not excluded. Running

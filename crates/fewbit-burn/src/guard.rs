@@ -11,7 +11,7 @@ use crate::reparam::values;
 /// The first value of a model that is not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonFinite {
-    /// Path of the parameter; that of its bits ends in `.diffq.logits`.
+    /// Path of the parameter; that of what is learned about its precision ends in `.quantizer.learned`.
     pub path: String,
     /// Index in memory order.
     pub index: usize,
@@ -22,8 +22,8 @@ pub struct NonFinite {
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, index, value } = self;
-        match path.strip_suffix(".diffq.logits") {
-            Some(owner) => write!(f, "the bit logit of group {index} of tensor `{owner}` is {value}"),
+        match path.strip_suffix(".quantizer.learned") {
+            Some(owner) => write!(f, "the learned precision of group {index} of tensor `{owner}` is {value}"),
             None => write!(f, "value {index} of tensor `{path}` is {value}"),
         }
     }
@@ -55,7 +55,7 @@ impl ModuleVisitor for Scan {
     }
 }
 
-/// The first weight, running statistic or bit logit of `model` that is not finite.
+/// The first weight, running statistic or learned precision of `model` that is not finite.
 pub fn first_non_finite<M: Module>(model: &M) -> Option<NonFinite> {
     let mut scan = Scan::default();
     model.visit(&mut scan);

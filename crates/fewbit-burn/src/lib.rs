@@ -1,11 +1,13 @@
 //! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
 //! export to a `.fewbit` file and loading it back.
 
+mod coded;
 pub mod config;
 pub mod control;
-pub mod diffq;
+pub mod quantizer;
 pub mod guard;
 pub mod layout;
+pub mod method;
 pub mod nn;
 pub mod noise;
 mod operation;
@@ -14,16 +16,18 @@ mod optimizer;
 pub mod penalty;
 pub mod reparam;
 pub mod site;
+mod step;
 pub mod stored;
 pub mod train;
 
-pub use config::{AttachError, DiffQConfig};
+pub use config::{AttachError, QuantizationConfig};
 pub use control::{Control, Mode, NoiseClock};
-pub use diffq::DiffQ;
+pub use quantizer::Quantizer;
 pub use fewbit_kernels::NoiseLaw;
 pub use penalty::{SizePenalty, soft_size};
-pub use reparam::PseudoQuantNoise;
-pub use site::Site;
+pub use reparam::WeightQuantizer;
+pub use method::{DiffQConfig, FixedWidth, Method, StepConfig};
+pub use site::{Scheme, Site, Trim};
 pub use stored::{ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, value_count};
 
 /// The README's example, compiled and run as a test.

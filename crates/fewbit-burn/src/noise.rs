@@ -9,12 +9,12 @@ use std::num::NonZeroUsize;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Int, Tensor, TensorData, activation};
-use fewbit::BitsParametrisation;
+use fewbit::{BitsLaw, BitsParametrisation};
 use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
 
 use crate::operation::buffers::{self, recycle, values};
 use crate::operation::{Operation, apply, runs_on};
-use crate::site::Site;
+use crate::site::{Scheme, Site};
 
 /// One draw of noise for one parameter: everything but the weights and the logits.
 #[derive(Clone, Debug)]
@@ -83,9 +83,9 @@ pub fn add_noise<const D: usize>(
     site: &Site,
     key: NoiseKey,
 ) -> Tensor<D> {
-    match site.group_layout() {
-        Some(layout) if runs_on(&weight) && runs_on(&logits) => {
-            let draw = NoiseDraw { key, noise: site.noise, layout, law: site.kernel_law };
+    match (site.group_layout(), &site.scheme) {
+        (Some(layout), Scheme::Bits { kernel_law, noise, .. }) if runs_on(&weight) && runs_on(&logits) => {
+            let draw = NoiseDraw { key, noise: *noise, layout, law: *kernel_law };
             apply(draw, [weight.into(), logits.into()])
         }
         _ => add_noise_by_tensors(weight, logits, site, key),
@@ -102,7 +102,8 @@ pub fn add_noise_by_tensors<const D: usize>(
 ) -> Tensor<D> {
     let device = weight.device();
     let len = site.grouping.len();
-    let noise = draw(site, key, len);
+    let Scheme::Bits { law, noise, .. } = &site.scheme else { return weight };
+    let noise = draw(*noise, key, len);
     let constant = device.clone().without_autodiff();
     let constants =
         |tensor: Tensor<1>| if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor };
@@ -110,14 +111,13 @@ pub fn add_noise_by_tensors<const D: usize>(
     let groups = Tensor::<1, Int>::from_data(TensorData::new(site.group_of_each(), [len]), &device);
     let flat = weight.clone().detach();
     let range = flat.clone().max() - flat.min();
-    let steps = step_fractions(bits(logits, site)) * range;
+    let steps = step_fractions(bits(logits, law)) * range;
     let shape: [usize; D] = weight.dims();
     weight + (steps.select(0, groups) * noise).reshape(shape)
 }
 
 /// The bits of each group, differentiable in the logits: `[groups]`.
-pub fn bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
-    let law = &site.law;
+pub fn bits(logits: Tensor<1>, law: &BitsLaw) -> Tensor<1> {
     let t = activation::sigmoid(logits);
     match law.parametrisation() {
         BitsParametrisation::Bits => t * (law.maximum() - law.minimum()) + law.minimum(),
@@ -140,8 +140,8 @@ fn noise_scale(bits: f32) -> f32 {
 }
 
 /// The noise itself, `[len]`: what a step of 1 adds to weights of 0.
-fn draw(site: &Site, key: NoiseKey, len: usize) -> Vec<f32> {
+pub(crate) fn draw(law: NoiseLaw, key: NoiseKey, len: usize) -> Vec<f32> {
     let Some(group_size) = NonZeroUsize::new(len) else { return Vec::new() };
     let layout = GroupLayout::Contiguous { group_size };
-    fewbit_kernels::noisy_weights(&vec![0.0; len], &[1.0], layout, key, site.noise)
+    fewbit_kernels::noisy_weights(&vec![0.0; len], &[1.0], layout, key, law)
 }

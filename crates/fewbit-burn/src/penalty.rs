@@ -10,13 +10,14 @@ use fewbit::BitWidth;
 use fewbit::size::BITS_PER_MEBIBYTE;
 use fewbit_kernels::GroupLayout;
 
-use crate::diffq::{DiffQ, logits};
+use crate::quantizer::{Quantizer, learned};
+use crate::coded::{CodedSize, coded_size};
 use crate::layout::parameters;
 use crate::noise;
 use crate::operation::buffers::{self, values as numbers};
 use crate::operation::{Operation, apply, runs_on};
 use crate::reparam::values;
-use crate::site::Site;
+use crate::site::{Scheme, Site};
 
 /// Sums are cut in pieces of this many groups: burn's `sum` of 4 Mi elements or more may add in an
 /// order that depends on the machine's load.
@@ -30,25 +31,38 @@ pub struct SizePenalty {
 }
 
 impl SizePenalty {
-    /// λ times the bits of the codes in MiB, differentiable in the logits: shape `[1]`. `None` where
-    /// λ is 0 or nothing is quantized.
-    pub fn loss<M: Module>(&self, model: &M, diffq: &DiffQ) -> Option<Tensor<1>> {
+    /// λ times the bits of the codes in MiB, differentiable in what is learned: shape `[1]`. `None` where
+    /// λ is 0 or nothing has a size that is learned.
+    pub fn loss<M: Module>(&self, model: &M, quantizer: &Quantizer) -> Option<Tensor<1>> {
         if self.lambda == 0.0 {
             return None;
         }
-        let codes = logits(model)
-            .into_iter()
-            .filter_map(|(path, param)| Some(code_bits(param.val(), diffq.site(&path)?)))
-            .reduce(|sum, bits| sum + bits)?;
-        Some(codes * (self.lambda / BITS_PER_MEBIBYTE))
+        Some(model_bits(model, quantizer)?.term * (self.lambda / BITS_PER_MEBIBYTE))
     }
+}
+
+/// The bits of a model's codes as training sees them: of DiffQ nominal, of learned steps coded.
+pub(crate) fn model_bits<M: Module>(model: &M, quantizer: &Quantizer) -> Option<CodedSize> {
+    if let Some(CodedSize { term, bits }) = coded_size(model, quantizer) {
+        let value = term.clone().detach() - bits;
+        return Some(CodedSize { term: term - value, bits });
+    }
+    let term = learned(model)
+        .into_iter()
+        .filter_map(|(path, param)| {
+            let site = quantizer.site(&path)?;
+            matches!(site.scheme, Scheme::Bits { .. }).then(|| code_bits(param.val(), site))
+        })
+        .reduce(|sum, bits| sum + bits)?;
+    let bits = term.clone().detach().into_scalar();
+    Some(CodedSize { term, bits })
 }
 
 /// The soft size of the codes of one parameter in bits: `Σ len_k·b_k`, shape `[1]`.
 fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
-    match site.group_layout() {
-        Some(layout) if runs_on(&logits) => {
-            let codes = CodeBits { law: site.kernel_law, layout, len: site.grouping.len() };
+    match (site.group_layout(), &site.scheme) {
+        (Some(layout), Scheme::Bits { kernel_law, .. }) if runs_on(&logits) => {
+            let codes = CodeBits { law: *kernel_law, layout, len: site.grouping.len() };
             apply(codes, [logits.into()])
         }
         _ => code_bits_by_tensors(logits, site),
@@ -84,7 +98,8 @@ impl Operation<1> for CodeBits {
 
 /// The same as [`code_bits`] by plain tensor operations, for every other backend.
 fn code_bits_by_tensors(logits: Tensor<1>, site: &Site) -> Tensor<1> {
-    let bits = noise::bits(logits, site);
+    let Scheme::Bits { law, .. } = &site.scheme else { return Tensor::zeros([1], &logits.device()) };
+    let bits = noise::bits(logits, law);
     let groups = site.grouping.count();
     let full = site.grouping.len() / site.grouping.size().max(1);
     let mut sum = None;
@@ -107,18 +122,19 @@ fn code_bits_by_tensors(logits: Tensor<1>, site: &Site) -> Tensor<1> {
 }
 
 /// The soft size of the whole model in bits: real-valued bits, by the formula of the exact size.
-/// `None` where a logit is not finite.
-pub fn soft_size<M: Module>(model: &M, diffq: &DiffQ) -> Option<f64> {
+/// `None` where a logit is not finite, or what is learned are not bits.
+pub fn soft_size<M: Module>(model: &M, diffq: &Quantizer) -> Option<f64> {
     let (mut bits, mut quantized) = (0.0, 0);
-    for (path, param) in logits(model) {
+    for (path, param) in learned(model) {
         let site = diffq.site(&path)?;
         let logits = values(&param.base().detach())?;
-        let group_bits: Vec<f32> = logits.iter().map(|&logit| site.law.bits(logit)).collect();
+        let Scheme::Bits { law, .. } = &site.scheme else { return None };
+        let group_bits: Vec<f32> = logits.iter().map(|&logit| law.bits(logit)).collect();
         if !group_bits.iter().all(|b| b.is_finite()) {
             return None;
         }
         // The floor is the whole number that the fewest bits round to.
-        let floor = BitWidth::from_bits(site.law.minimum())?;
+        let floor = BitWidth::from_bits(law.minimum())?;
         bits += fewbit::soft_size(site.grouping, &group_bits, floor);
         quantized += site.grouping.len();
     }
@@ -132,15 +148,15 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::config::DiffQConfig;
+    use crate::config::QuantizationConfig;
 
     /// A weight of 7 by 9, stored as `[9, 7]`: a ragged last group in either order.
     #[test]
     fn the_sum_in_one_pass_and_its_gradient_are_those_of_plain_tensors() {
-        let config = DiffQConfig { min_tensor_size: 0, ..DiffQConfig::new(8) };
+        let config = QuantizationConfig { min_tensor_size: 0, ..QuantizationConfig::diffq(8) };
         let model: Linear = LinearConfig::new(7, 9).init(&Device::flex().autodiff());
         let (model, diffq) = config.attach(model, 1).unwrap();
-        for (path, param) in logits(&model) {
+        for (path, param) in learned(&model) {
             let site = diffq.site(&path).unwrap();
             let groups = param.val().dims()[0];
             let spread: Vec<f32> = (0..groups).map(|group| group as f32 - 2.5).collect();

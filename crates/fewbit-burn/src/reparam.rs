@@ -1,5 +1,5 @@
-//! DiffQ as a reparameterization of burn: the stored weight stays float, reading it gives the noisy
-//! or the rounded one.
+//! Quantization as a reparameterization of burn: the stored weight stays float, reading it gives the
+//! noisy or the rounded one.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,17 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param, Reparameterization};
 use burn::tensor::{Tensor, TensorData};
+use fewbit_kernels::{NoiseKey, NoiseLaw};
 
 use crate::control::{Control, Mode, NoiseClock};
-use crate::noise::add_noise;
+use crate::noise::{add_noise, draw};
 use crate::operation::buffers::recycle;
-use crate::site::Site;
+use crate::site::{Scheme, Site, Trim};
+use crate::step::{add_step_noise, round_to_steps};
 
-/// The method's part of one parameter: a logit per group, trained by gradient descent.
+/// The method's part of one parameter: a number per group, trained by gradient descent.
 #[derive(Module, Debug)]
-pub struct PseudoQuantNoise {
-    /// One per group; see [`fewbit::BitsLaw`] for the way to bits. Shape `[groups]`.
-    pub logits: Param<Tensor<1>>,
+pub struct WeightQuantizer {
+    /// One number per group: a logit of DiffQ's (see [`fewbit::BitsLaw`] for the way to bits), a step or
+    /// the base 2 logarithm of one; nothing where nothing is learned. Shape `[groups]`.
+    pub learned: Param<Tensor<1>>,
     #[module(skip)]
     pub(crate) site: Arc<Site>,
     #[module(skip)]
@@ -84,8 +87,8 @@ impl std::fmt::Debug for Draw {
     }
 }
 
-impl Reparameterization for PseudoQuantNoise {
-    const NAME: &'static str = "diffq";
+impl Reparameterization for WeightQuantizer {
+    const NAME: &'static str = "quantizer";
 
     fn apply<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
         let mode = self.control.mode();
@@ -101,10 +104,8 @@ impl Reparameterization for PseudoQuantNoise {
         }
         let weight = match mode {
             Mode::Float => base,
-            Mode::Noise => add_noise(base, self.logits.val(), &self.site, self.site.noise_key(clock)),
-            // The difference is exactly zero, so the value is the rounded weight to the last bit
-            // and the gradient passes to the float weight.
-            Mode::StraightThrough => self.rounded(&base) + (base.clone() - base.detach()),
+            Mode::Noise => self.noisy(base, self.site.noise_key(clock)),
+            Mode::StraightThrough => self.straight_through(base),
             Mode::Rounded => self.rounded(&base),
         };
         self.draw.keep(Kept { mode, clock, node, weight: Box::new(weight.clone()), release: release::<D> });
@@ -112,15 +113,43 @@ impl Reparameterization for PseudoQuantNoise {
     }
 }
 
-impl PseudoQuantNoise {
-    /// The weight as the file will hold it, without a gradient. A weight or logit that is not finite
-    /// gives the weight back unchanged: there is nothing to round, and the loss will show it.
+impl WeightQuantizer {
+    /// The weight as it is under noise of the method.
+    fn noisy<const D: usize>(&self, base: Tensor<D>, key: NoiseKey) -> Tensor<D> {
+        match &self.site.scheme {
+            Scheme::Bits { .. } => add_noise(base, self.learned.val(), &self.site, key),
+            Scheme::Steps(steps) => add_step_noise(base, self.learned.val(), &self.site, *steps, key),
+            Scheme::MinMax { share, .. } => {
+                // Of numbers between -1/2 and 1/2 the share that lies below `share - 1/2`.
+                let (device, shape) = (base.device(), base.dims());
+                let drawn = draw(NoiseLaw::Uniform, key, self.site.grouping.len());
+                let chosen = drawn.iter().map(|number| if *number < share - 0.5 { 1.0 } else { 0.0 });
+                let chosen = TensorData::new(chosen.collect::<Vec<f32>>(), shape);
+                let chosen = Tensor::<D>::from_data(chosen, &device);
+                let distance = self.rounded(&base) - base.clone().detach();
+                base + distance * chosen
+            }
+        }
+    }
+
+    /// The rounded weight with a gradient that passes straight through to the float one.
+    fn straight_through<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
+        match &self.site.scheme {
+            Scheme::Steps(steps) => round_to_steps(base, self.learned.val(), &self.site, *steps),
+            // The difference is exactly zero, so the value is the rounded weight to the last bit
+            // and the gradient passes to the float weight.
+            _ => self.rounded(&base) + (base.clone() - base.detach()),
+        }
+    }
+
+    /// The weight as the file will hold it, without a gradient. A weight or learned number that is not
+    /// finite gives the weight back unchanged: there is nothing to round, and the loss will show it.
     fn rounded<const D: usize>(&self, base: &Tensor<D>) -> Tensor<D> {
         let device = base.device();
         let plain = base.clone().detach();
         let rounded = values(&plain).and_then(|weights| {
-            let logits = values(&self.logits.base().detach())?;
-            let tensor = self.site.quantize(weights, self.site.widths(&logits)?).ok()?;
+            let learned = values(&self.learned.base().detach())?;
+            let tensor = self.site.quantize(weights, &learned, Trim::default()).ok()?;
             Some(TensorData::new(self.site.dequantize(&tensor), base.dims()))
         });
         match rounded {

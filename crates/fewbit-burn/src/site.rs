@@ -1,12 +1,19 @@
-//! One quantized parameter: where it is, how it is cut in groups, and its rounding.
+//! One quantized parameter: where it is, what is learned about it, and its rounding.
 
 use std::num::NonZeroUsize;
 
-use fewbit::{BitWidth, BitsLaw, GroupSize, Grouping, QuantizeError, QuantizedTensor};
+use fewbit::compress::quantize_stepped;
+use fewbit::{
+    BitWidth, BitsLaw, GridKind, GroupSize, Grouping, QuantizeError, QuantizedTensor, RangeForm,
+    RangeGranularity, Ranges,
+};
 use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
 
+use crate::config::AttachError;
 use crate::control::NoiseClock;
-use crate::layout::Orientation;
+use crate::layout::{Orientation, ParameterEntry};
+use crate::method::{FixedWidth, Method};
+use crate::step::{best_step, lsq_step};
 
 /// What does not change while a parameter is trained.
 #[derive(Clone, Debug)]
@@ -17,19 +24,138 @@ pub struct Site {
     pub shape: Vec<usize>,
     /// The order in which it is stored and grouped.
     pub orientation: Orientation,
-    /// Weights per group.
+    /// Weights that share a learned number.
     pub group_size: GroupSize,
     /// The groups, along the stored order.
     pub grouping: Grouping,
-    /// From logits to bits.
-    pub law: BitsLaw,
-    /// The same law, for the kernels.
-    pub kernel_law: fewbit_kernels::BitsLaw,
-    /// The law of its noise.
-    pub noise: NoiseLaw,
+    /// What the learned numbers mean, and what rounding is.
+    pub scheme: Scheme,
+}
+
+/// What the learned numbers of a parameter mean, and how its weights are rounded.
+#[derive(Clone, Debug)]
+pub enum Scheme {
+    /// A logit for the bits of each group, on one grid from the smallest to the largest weight.
+    Bits {
+        /// From logits to bits.
+        law: BitsLaw,
+        /// The same law, for the kernels.
+        kernel_law: fewbit_kernels::BitsLaw,
+        /// The law of its noise.
+        noise: NoiseLaw,
+    },
+    /// The step of each group.
+    Steps(Steps),
+    /// Nothing is learned: one width from the smallest to the largest weight.
+    MinMax {
+        /// Bits of each code.
+        fixed: FixedWidth,
+        /// Of the weights that a step of training rounds.
+        share: f32,
+    },
+}
+
+/// How a parameter with steps is rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    /// How far levels reach below and above zero.
+    pub levels: (i16, i16),
+    /// The factor of the step's gradient where the step itself is learned; none where the logarithm to
+    /// base 2 is.
+    pub gradient_scale: Option<f32>,
+    /// Weights whose width the penalty counts as one; none where the size is not learned.
+    pub rate_group: Option<usize>,
+}
+
+impl Steps {
+    /// The steps of learned numbers.
+    pub fn of(&self, learned: &[f32]) -> Vec<f32> {
+        let step = |learned: &f32| match self.gradient_scale {
+            Some(_) => learned.abs(),
+            None => learned.exp2(),
+        };
+        learned.iter().map(|learned| fewbit::compress::stored_step(step(learned))).collect()
+    }
+}
+
+/// How a file is made a little smaller than what was trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Trim {
+    /// The base 2 logarithm of what steps are multiplied with, or bits that each group has less.
+    pub coarser: f32,
+    /// See [`quantize_stepped`].
+    pub trade: f32,
 }
 
 impl Site {
+    pub(crate) fn new(entry: &ParameterEntry, method: &Method) -> Result<Self, AttachError> {
+        let len = entry.len();
+        let shape = entry.orientation.swap_shape(&entry.shape);
+        let channel = len.checked_div(shape.first().copied().unwrap_or(1)).unwrap_or(0);
+        let of_channels = |granularity| match granularity {
+            RangeGranularity::Channel => GroupSize::new(channel).unwrap_or(GroupSize::WholeTensor),
+            _ => GroupSize::WholeTensor,
+        };
+        let (group_size, scheme) = match method {
+            Method::DiffQ(config) => {
+                let (law, kernel_law) = (config.bits_law()?, config.kernel_law()?);
+                (config.group_size, Scheme::Bits { law, kernel_law, noise: config.noise })
+            }
+            Method::Fewbit(config) => {
+                let furthest = fewbit::rate::FURTHEST as i16;
+                let rate_group = Some(config.group_size.max(1));
+                let steps = Steps { levels: (furthest, furthest), gradient_scale: None, rate_group };
+                (of_channels(config.granularity), Scheme::Steps(steps))
+            }
+            Method::Lsq(fixed) | Method::NearestRounding(fixed) => {
+                let (levels, groups) = (fixed.levels(), of_channels(fixed.granularity));
+                let weights = Grouping::new(groups, len).size() as f32;
+                // Esser et al. 2020, section 2.2; of one bit the levels above zero count as one.
+                let scale = 1.0 / (weights * f32::from(levels.1.max(1))).sqrt();
+                let steps = Steps { levels, gradient_scale: Some(scale), rate_group: None };
+                (groups, Scheme::Steps(steps))
+            }
+            Method::Qat(fixed) | Method::Rounding(fixed) => {
+                (of_channels(fixed.granularity), Scheme::MinMax { fixed: *fixed, share: 1.0 })
+            }
+            Method::QuantNoise(fixed, share) => {
+                (of_channels(fixed.granularity), Scheme::MinMax { fixed: *fixed, share: *share })
+            }
+        };
+        Ok(Self {
+            path: entry.path.clone(),
+            shape: entry.shape.clone(),
+            orientation: entry.orientation,
+            group_size,
+            grouping: Grouping::new(group_size, len),
+            scheme,
+        })
+    }
+
+    /// What is learned, as it starts out for `weights` in memory order: one number per group.
+    pub(crate) fn initial(&self, weights: &[f32], method: &Method) -> Result<Vec<f32>, AttachError> {
+        let stored = || self.orientation.swap_values(weights.to_vec(), &self.shape);
+        Ok(match (method, &self.scheme) {
+            (Method::DiffQ(config), Scheme::Bits { law, .. }) => {
+                vec![law.logit(config.init_bits)?; self.grouping.count()]
+            }
+            (Method::NearestRounding(fixed), _) => {
+                let stored = stored();
+                self.grouping.ranges().map(|group| best_step(&stored[group], fixed.levels())).collect()
+            }
+            (_, Scheme::Steps(steps)) => {
+                let stored = stored();
+                let step = |group| lsq_step(&stored[group], steps.levels.1);
+                let learned = |step: f32| match steps.gradient_scale {
+                    Some(_) => step,
+                    None => step.log2(),
+                };
+                self.grouping.ranges().map(|group| learned(step(group))).collect()
+            }
+            _ => vec![0.0; self.grouping.count()],
+        })
+    }
+
     /// The shape of the stored tensor, `[out, …]`.
     pub fn stored_shape(&self) -> Vec<usize> {
         self.orientation.swap_shape(&self.shape)
@@ -58,23 +184,50 @@ impl Site {
         self.orientation.swap_values(groups, &self.stored_shape())
     }
 
-    /// The whole width of each group, as it is stored; `None` for a logit that is not finite.
-    pub fn widths(&self, logits: &[f32]) -> Option<Vec<BitWidth>> {
-        logits.iter().map(|&logit| BitWidth::from_bits(self.law.bits(logit))).collect()
-    }
-
-    /// The stored tensor of `values` (memory order): the one place where a weight is rounded, for
-    /// the forward pass in straight-through and rounded mode and for the file.
+    /// The stored tensor of `weights` (memory order) under what was `learned`: the one place where a
+    /// weight is rounded for a file, and so for evaluation.
     ///
     /// # Errors
-    /// [`QuantizeError`] with the index of the first value that is not finite.
+    /// [`QuantizeError`] with the index of the first weight that is not finite. A learned number that is
+    /// not finite is a range that is not.
     pub fn quantize(
         &self,
-        values: Vec<f32>,
-        widths: Vec<BitWidth>,
+        weights: Vec<f32>,
+        learned: &[f32],
+        trim: Trim,
     ) -> Result<QuantizedTensor, QuantizeError> {
-        let stored = self.orientation.swap_values(values, &self.shape);
-        QuantizedTensor::quantize(&stored, &self.stored_shape(), self.group_size, widths)
+        let stored = self.orientation.swap_values(weights, &self.shape);
+        let shape = self.stored_shape();
+        match &self.scheme {
+            Scheme::Bits { law, .. } => {
+                let width = |logit: &f32| {
+                    BitWidth::from_bits((law.bits(*logit) - trim.coarser).max(0.0)).ok_or(
+                        QuantizeError::BadRange { minimum: f32::NAN, maximum: f32::NAN },
+                    )
+                };
+                let widths = learned.iter().map(width).collect::<Result<_, _>>()?;
+                QuantizedTensor::quantize(&stored, &shape, self.group_size, widths)
+            }
+            Scheme::Steps(steps) => {
+                let factor = trim.coarser.exp2();
+                let found: Vec<f32> = steps.of(learned).iter().map(|step| step * factor).collect();
+                quantize_stepped(&stored, &shape, &found, steps.levels, trim.trade)
+            }
+            Scheme::MinMax { fixed, .. } => self.quantize_min_max(&stored, &shape, *fixed),
+        }
+    }
+
+    fn quantize_min_max(
+        &self,
+        stored: &[f32],
+        shape: &[usize],
+        fixed: FixedWidth,
+    ) -> Result<QuantizedTensor, QuantizeError> {
+        let (kind, form) = (GridKind::MinMax, RangeForm::Full);
+        let group_size = GroupSize::WholeTensor;
+        let widths = vec![fixed.width];
+        let ranges = Ranges::fit(stored, shape, group_size, fixed.granularity, kind, form)?;
+        QuantizedTensor::quantize_with(stored, ranges, shape, group_size, widths)
     }
 
     /// The rounded values in memory order.

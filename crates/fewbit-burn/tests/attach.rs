@@ -7,33 +7,33 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Lstm, LstmConfi
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor};
 use common::{SmallNet, values};
-use fewbit_burn::{AttachError, DiffQConfig, Mode, PseudoQuantNoise, SizePenalty, StoredModel, soft_size};
+use fewbit_burn::{AttachError, QuantizationConfig, Mode, WeightQuantizer, SizePenalty, StoredModel, soft_size};
 
 fn autodiff() -> Device {
     Device::flex().autodiff()
 }
 
-fn all() -> DiffQConfig {
-    DiffQConfig::new(8).with_min_tensor_size(0)
+fn all() -> QuantizationConfig {
+    QuantizationConfig::diffq(8).with_min_tensor_size(0)
 }
 
 #[test]
 fn size_and_patterns_choose_the_parameters() {
-    let paths = |config: DiffQConfig| {
+    let paths = |config: QuantizationConfig| {
         let (_, diffq) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
         diffq.sites().map(|site| site.path.clone()).collect::<Vec<_>>()
     };
     assert_eq!(paths(all().with_exclude(["*.bias", "norm.*"])), ["conv.weight", "fc.weight"]);
     assert_eq!(paths(all().with_include(["fc.*"])), ["fc.weight", "fc.bias"]);
     // conv.weight has 36 elements: at the bound it stays float.
-    assert_eq!(paths(DiffQConfig::new(8).with_min_tensor_size(36)), ["fc.weight"]);
+    assert_eq!(paths(QuantizationConfig::diffq(8).with_min_tensor_size(36)), ["fc.weight"]);
     assert!(!paths(all()).iter().any(|path| path.contains("running")));
 }
 
 #[test]
 fn settings_that_cannot_be_meant_are_refused() {
-    let attach = |config: DiffQConfig| config.attach(SmallNet::new(&autodiff()), 0).unwrap_err();
-    assert!(matches!(attach(DiffQConfig::new(8)), AttachError::NothingToQuantize { .. }));
+    let attach = |config: QuantizationConfig| config.attach(SmallNet::new(&autodiff()), 0).unwrap_err();
+    assert!(matches!(attach(QuantizationConfig::diffq(8)), AttachError::NothingToQuantize { .. }));
     assert!(matches!(attach(all().with_exclude(["cnov.*"])), AttachError::UnusedPattern { .. }));
     assert!(matches!(attach(all().with_bits(9.0, 8.0, 4.0)), AttachError::Bits(_)));
     assert!(matches!(attach(all().with_bits(2.0, 20.0, 15.0)), AttachError::Bits(_)));
@@ -121,7 +121,7 @@ fn a_recurrent_layer_reads_one_draw_at_all_time_steps() {
     assert_eq!(forward(), first);
     let gradients = lstm.forward(input.clone(), None).0.sum().backward();
     let weight = &lstm.input_gate.hidden_transform.weight;
-    let logits = &weight.reparameterization::<PseudoQuantNoise>().unwrap().logits;
+    let logits = &weight.reparameterization::<WeightQuantizer>().unwrap().logits;
     assert!(logits.val().grad(&gradients).is_some());
     diffq.advance();
     assert_ne!(forward(), first);
@@ -159,7 +159,7 @@ fn a_tied_weight_has_one_noise_and_is_counted_and_stored_once() {
 fn the_size_of_the_papers_example() {
     // One 64×128 weight, g 8, all widths 8: 65,536 + 64 + 8 + 1024·3 = 68,680 bits.
     let model: Linear = LinearConfig::new(64, 128).with_bias(false).init(&autodiff());
-    let (model, diffq) = DiffQConfig::new(8).attach(model, 0).unwrap();
+    let (model, diffq) = QuantizationConfig::diffq(8).attach(model, 0).unwrap();
     assert!((soft_size(&model, &diffq).unwrap() - 68_680.0).abs() < 0.1);
     // The part with a gradient, in MiB.
     let penalty = SizePenalty { lambda: 2.0 }.loss(&model, &diffq).unwrap();
@@ -191,6 +191,6 @@ fn a_ragged_tail_counts_its_own_length() {
     let (model, diffq) = all().attach(model, 0).unwrap();
     let penalty = SizePenalty { lambda: 8.0 * 1024.0 * 1024.0 }.loss(&model, &diffq).unwrap();
     assert!((values(penalty)[0] - 80.0).abs() < 1e-3);
-    let logits: &Param<Tensor<1>> = &model.weight.reparameterization::<PseudoQuantNoise>().unwrap().logits;
+    let logits: &Param<Tensor<1>> = &model.weight.reparameterization::<WeightQuantizer>().unwrap().logits;
     assert_eq!(logits.val().dims(), [2]);
 }

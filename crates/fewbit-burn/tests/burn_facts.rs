@@ -9,7 +9,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{SmallNet, values};
-use fewbit_burn::{DiffQConfig, PseudoQuantNoise};
+use fewbit_burn::{QuantizationConfig, WeightQuantizer};
 
 fn autodiff() -> Device {
     Device::flex().autodiff()
@@ -75,7 +75,7 @@ fn variance_is_biased_in_the_running_statistics() {
 
 #[test]
 fn a_materialized_model_has_no_logits_and_an_attached_one_has() {
-    let config = DiffQConfig::new(8).with_min_tensor_size(0);
+    let config = QuantizationConfig::diffq(8).with_min_tensor_size(0);
     let (model, _) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
     let paths = |model: SmallNet| {
         let bytes = model.into_record().into_bytes().unwrap();
@@ -87,13 +87,13 @@ fn a_materialized_model_has_no_logits_and_an_attached_one_has() {
 
 #[test]
 fn a_record_brings_logits_and_identities_back() {
-    let config = DiffQConfig::new(8).with_min_tensor_size(0);
+    let config = QuantizationConfig::diffq(8).with_min_tensor_size(0);
     let (model, _) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
     let (other, _) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
     let loaded = other.load_record(model.valid().into_record());
     assert_eq!(loaded.fc.weight.id, model.fc.weight.id);
     let logits =
-        |model: &SmallNet| model.fc.weight.reparameterization::<PseudoQuantNoise>().unwrap().logits.id;
+        |model: &SmallNet| model.fc.weight.reparameterization::<WeightQuantizer>().unwrap().logits.id;
     assert_eq!(logits(&loaded), logits(&model));
     let gradients = loaded.fc.weight.val().sum().backward();
     assert!(loaded.fc.weight.base().grad(&gradients).is_some(), "and it can be trained");

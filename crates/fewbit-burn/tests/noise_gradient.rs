@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::values;
 use fewbit::BitsParametrisation;
 use fewbit_burn::noise::{add_noise, add_noise_by_tensors};
-use fewbit_burn::{DiffQ, DiffQConfig, NoiseLaw, PseudoQuantNoise};
+use fewbit_burn::{Quantizer, QuantizationConfig, NoiseLaw, WeightQuantizer};
 
 /// A loss whose gradient differs from weight to weight.
 fn loss<const D: usize>(weight: Tensor<D>) -> Tensor<1> {
@@ -22,7 +22,7 @@ fn loss<const D: usize>(weight: Tensor<D>) -> Tensor<1> {
 
 struct Case<const D: usize> {
     weight: Param<Tensor<D>>,
-    diffq: DiffQ,
+    diffq: Quantizer,
     path: &'static str,
 }
 
@@ -30,7 +30,7 @@ struct Case<const D: usize> {
 fn with_gradients<const D: usize>(case: &Case<D>, fused: bool) -> [Vec<f32>; 3] {
     let site = case.diffq.site(case.path).unwrap();
     let key = site.noise_key(case.diffq.control().clock());
-    let logits = &case.weight.reparameterization::<PseudoQuantNoise>().unwrap().logits;
+    let logits = &case.weight.reparameterization::<WeightQuantizer>().unwrap().logits;
     // Different bits in each group.
     let n = site.grouping.count();
     let spread: Vec<f32> = (0..n).map(|k| (k as f32 * 0.7).sin() - 0.9).collect();
@@ -57,7 +57,7 @@ fn check<const D: usize>(case: &Case<D>, name: &str) {
     }
 }
 
-fn linear(config: &DiffQConfig, shape: [usize; 2], device: &Device) -> Case<2> {
+fn linear(config: &QuantizationConfig, shape: [usize; 2], device: &Device) -> Case<2> {
     let model: Linear = LinearConfig::new(shape[0], shape[1]).init(device);
     let (model, diffq) = config.attach(model, 3).unwrap();
     Case { weight: model.weight, diffq, path: "weight" }
@@ -70,7 +70,7 @@ fn fused_noise_equals_its_plain_twin() {
         for parametrisation in [BitsParametrisation::Bits, BitsParametrisation::Noise] {
             // Groups that divide the columns, groups that run across them, one group, a ragged tail.
             for group_size in [8, 5, 0, 7, 1] {
-                let config = DiffQConfig::new(group_size)
+                let config = QuantizationConfig::diffq(group_size)
                     .with_noise(noise)
                     .with_parametrisation(parametrisation)
                     .with_min_tensor_size(0)
@@ -94,7 +94,7 @@ fn fused_noise_equals_its_plain_twin() {
 fn gradients_of_the_logits_agree_with_finite_differences() {
     let device = Device::flex().autodiff();
     for parametrisation in [BitsParametrisation::Bits, BitsParametrisation::Noise] {
-        let config = DiffQConfig::new(8)
+        let config = QuantizationConfig::diffq(8)
             .with_parametrisation(parametrisation)
             .with_bits(2.0, 4.0, 8.0)
             .with_min_tensor_size(0)
@@ -128,7 +128,7 @@ fn gradients_of_the_logits_agree_with_finite_differences() {
 #[test]
 fn the_weight_keeps_the_whole_gradient() {
     let device = Device::flex().autodiff();
-    let config = DiffQConfig::new(8).with_min_tensor_size(0).with_include(["weight"]);
+    let config = QuantizationConfig::diffq(8).with_min_tensor_size(0).with_include(["weight"]);
     let model: Linear = LinearConfig::new(8, 4).init(&device);
     let (model, _) = config.attach(model, 0).unwrap();
     let gradients = model.weight.val().sum().backward();

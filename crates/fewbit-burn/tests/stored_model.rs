@@ -8,10 +8,10 @@ use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
 use fewbit::{BitWidth, ContainerReader, FloatEncoding};
 use fewbit_burn::nn::BatchNorm;
-use fewbit_burn::{DiffQConfig, ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load};
+use fewbit_burn::{QuantizationConfig, ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load};
 
-fn config() -> DiffQConfig {
-    DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
+fn config() -> QuantizationConfig {
+    QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
 }
 
 #[test]

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
-use fewbit_burn::{AttachError, DiffQ, DiffQConfig, FloatStorage, Mode, NoiseClock};
+use fewbit_burn::{AttachError, Quantizer, QuantizationConfig, FloatStorage, Mode, NoiseClock};
 
 use crate::models::{
     Activation, BYTES, ByteLanguageModel, ImageClassifier, ResNetConfig, Shortcut, TransformerLmConfig,
@@ -88,13 +88,13 @@ impl StepTiming {
             seed: 0,
             batch_size: 128,
             float_steps: u64::MAX / 2,
-            diffq_steps: 0,
+            quantized_steps: 0,
             optimizer,
             momentum: 0.9,
             nesterov: false,
             weight_decay: 0.0,
             learning_rate,
-            diffq_learning_rate: learning_rate,
+            quantized_learning_rate: learning_rate,
             schedule: Schedule::Constant,
             warmup_steps: 0,
             bits_learning_rate: 1e-3,
@@ -105,8 +105,11 @@ impl StepTiming {
             evaluation_batch_size: 128,
             norm_batches: 0,
             checkpoint_every: 0,
-            quantization: DiffQConfig::default(),
+            quantization: QuantizationConfig::default(),
             storage: FloatStorage::default(),
+            budget: None,
+            rounding_share: 0.0,
+            distillation: 0.0,
         }
     }
 
@@ -121,7 +124,7 @@ impl StepTiming {
         let device = if self.forward { device.clone() } else { device.clone().autodiff() };
         let config = self.config();
         let mut model = init(&device);
-        let mut diffq: Option<DiffQ> = None;
+        let mut diffq: Option<Quantizer> = None;
         if self.diffq {
             let (attached, handle) = config.quantization.attach(model, config.seed)?;
             handle.control().seek(NoiseClock { seed: 0, replica: 0, step: 0, micro_step: 0 });
@@ -142,7 +145,9 @@ impl StepTiming {
             } else {
                 let loss = cross_entropy(logits(&model, input.clone()), targets.clone());
                 let _: f32 = loss.clone().detach().into_scalar();
-                model = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss);
+                let penalty = config.penalty;
+                (model, _) =
+                    optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
             }
             if step >= UNMEASURED_STEPS {
                 seconds.push(began.elapsed().as_secs_f64());

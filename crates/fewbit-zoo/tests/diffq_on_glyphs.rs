@@ -14,7 +14,7 @@ use fewbit::GroupSize;
 use fewbit_burn::train::{
     Method, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, TrainConfig, Trainer,
 };
-use fewbit_burn::{DiffQConfig, FloatStorage, NoiseLaw, StoredModel, StoredTensor};
+use fewbit_burn::{QuantizationConfig, FloatStorage, NoiseLaw, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::{Augmentation, Normalization};
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
@@ -96,19 +96,19 @@ fn train(setting: Setting) -> Finished {
     let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE, "");
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
     let mut quantization =
-        DiffQConfig::new(8).with_noise(law).with_min_tensor_size(0).with_exclude(["*.bias"]);
+        QuantizationConfig::diffq(8).with_noise(law).with_min_tensor_size(0).with_exclude(["*.bias"]);
     quantization.group_size = GroupSize::new(setting.group_size).unwrap();
     let config = TrainConfig {
         seed: 1,
         batch_size: 64,
         float_steps: 1500,
-        diffq_steps: 1200,
+        quantized_steps: 1200,
         optimizer: OptimizerKind::Adam,
         momentum: 0.0,
         nesterov: false,
         weight_decay: 0.0,
         learning_rate: 2e-3,
-        diffq_learning_rate: 2e-3,
+        quantized_learning_rate: 2e-3,
         schedule: Schedule::Cosine,
         warmup_steps: 20,
         bits_learning_rate: 2e-2,

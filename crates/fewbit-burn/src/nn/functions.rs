@@ -1,6 +1,7 @@
 //! Functions without parameters.
 
 use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor, activation};
 
 use crate::operation::{self, residual, runs_on};
@@ -52,4 +53,22 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
         return operation::cross_entropy::cross_entropy(logits, classes);
     }
     CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, classes)
+}
+
+/// The mean cross entropy in nats of logits `[rows, classes]`, of which a `share` is against the
+/// distribution that a teacher's logits stand for and the rest against classes `[rows]` (Hinton et al.
+/// 2015, at a temperature of 1): shape `[1]`.
+///
+/// # Panics
+/// If a class is not among those of the logits.
+pub fn distilled_cross_entropy(
+    logits: Tensor<2>,
+    classes: Tensor<1, Int>,
+    teacher: Tensor<2>,
+    share: f64,
+) -> Tensor<1> {
+    let [rows, _] = logits.dims();
+    let likely = softmax(teacher, 1);
+    let soft = (likely * log_softmax(logits.clone(), 1)).sum() * (-share / rows.max(1) as f64);
+    if share >= 1.0 { soft } else { soft + cross_entropy(logits, classes) * (1.0 - share) }
 }

@@ -14,17 +14,17 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, QuantizedTensor,
+    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor,
     ReadError, TensorKind, WriteError,
 };
 
 pub use self::error::{ExportError, LoadError};
 pub use self::floats::{FloatStorage, value_count};
 pub use self::loading::load;
-use crate::config::DiffQConfig;
-use crate::diffq::{DiffQ, logits};
+use crate::quantizer::{Quantizer, learned};
 use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameters};
 use crate::reparam::values;
+use crate::site::Trim;
 
 /// One tensor of a file, in stored order `[out, …]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,45 +81,31 @@ impl StoredModel {
     ///
     /// # Errors
     /// [`ExportError`] naming the tensor.
-    pub fn rounded<M: Module>(model: &M, diffq: &DiffQ) -> Result<Self, ExportError> {
-        let mut logits: HashMap<String, Vec<f32>> = logits(model)
+    pub fn rounded<M: Module>(model: &M, quantizer: &Quantizer) -> Result<Self, ExportError> {
+        Self::trimmed(model, quantizer, Trim::default())
+    }
+
+    /// As [`rounded`](Self::rounded), a little coarser.
+    ///
+    /// # Errors
+    /// [`ExportError`] naming the tensor.
+    pub fn trimmed<M: Module>(model: &M, quantizer: &Quantizer, trim: Trim) -> Result<Self, ExportError> {
+        let mut learned: HashMap<String, Vec<f32>> = learned(model)
             .into_iter()
             .filter_map(|(path, param)| Some((path, values(&param.base().detach())?)))
             .collect();
         Self::collect(model, |entry, weights| {
-            let (Some(site), Some(logits)) = (diffq.site(&entry.path), logits.remove(&entry.path)) else {
+            let (Some(site), Some(learned)) = (quantizer.site(&entry.path), learned.remove(&entry.path))
+            else {
                 return Ok(None);
             };
-            let widths = site.widths(&logits).ok_or_else(|| ExportError::Bits {
-                path: entry.path.clone(),
-                group: logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default(),
-            })?;
+            if let Some(group) = learned.iter().position(|number| !number.is_finite()) {
+                return Err(ExportError::Bits { path: entry.path.clone(), group });
+            }
             let tensor = site
-                .quantize(weights.to_vec(), widths)
+                .quantize(weights.to_vec(), &learned, trim)
                 .map_err(|source| ExportError::Quantize { path: entry.path.clone(), source })?;
             Ok(Some(tensor))
-        })
-    }
-
-    /// `model` rounded after training: each parameter that `config` chooses on one grid of `width`
-    /// from its smallest to its largest weight.
-    ///
-    /// # Errors
-    /// [`ExportError`] naming the tensor.
-    pub fn rounded_after_training<M: Module>(
-        model: &M,
-        config: &DiffQConfig,
-        width: BitWidth,
-    ) -> Result<Self, ExportError> {
-        Self::collect(model, |entry, weights| {
-            if !config.chooses(entry) {
-                return Ok(None);
-            }
-            let stored = entry.orientation.swap_values(weights.to_vec(), &entry.shape);
-            let shape = entry.orientation.swap_shape(&entry.shape);
-            QuantizedTensor::quantize(&stored, &shape, GroupSize::WholeTensor, vec![width])
-                .map(Some)
-                .map_err(|source| ExportError::Quantize { path: entry.path.clone(), source })
         })
     }
 
@@ -194,7 +180,7 @@ impl StoredModel {
         if weights == 0.0 { 32.0 } else { bits / weights }
     }
 
-    fn writer(&self) -> Result<ContainerWriter, WriteError> {
+    pub(crate) fn writer(&self) -> Result<ContainerWriter, WriteError> {
         let mut writer = ContainerWriter::new();
         for (key, value) in &self.metadata {
             writer.metadata(key, value)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::controller::SizeController;
 use super::run_folder::CHECKPOINT_FOLDER;
 
 const MAGIC: &[u8; 8] = b"FEWBCKP1";
@@ -69,6 +70,8 @@ pub(crate) struct Header {
     pub(crate) fingerprint: u32,
     pub(crate) metrics_bytes: u64,
     pub(crate) seconds: f64,
+    #[serde(default)]
+    pub(crate) controller: Option<SizeController>,
     records: [u64; 3],
 }
 
@@ -87,8 +90,9 @@ impl Header {
         fingerprint: u32,
         metrics_bytes: u64,
         seconds: f64,
+        controller: Option<SizeController>,
     ) -> Self {
-        Self { step, quantized, fingerprint, metrics_bytes, seconds, records: [0; 3] }
+        Self { step, quantized, fingerprint, metrics_bytes, seconds, controller, records: [0; 3] }
     }
 }
 
@@ -183,7 +187,7 @@ mod tests {
     use super::*;
 
     fn checkpoint(step: u64) -> Checkpoint {
-        let header = Header::new(step, true, 7, 11, 1.5);
+        let header = Header::new(step, true, 7, 11, 1.5, None);
         Checkpoint { header, records: [vec![1, 2], vec![], vec![3]] }
     }
 

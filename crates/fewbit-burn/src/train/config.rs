@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::DiffQConfig;
+use crate::config::QuantizationConfig;
+use crate::control::Mode;
+use crate::method::Method;
 use crate::stored::FloatStorage;
 
 /// Which rule moves the weights. The bits always have an Adam of their own.
@@ -40,7 +42,7 @@ impl Schedule {
     }
 }
 
-/// The settings of a run: float steps first, then steps under pseudo quantization noise.
+/// The settings of a run: float steps first, then steps with weights made small.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
     /// Decides the first weights, the order of records, their augmentation and the noise.
@@ -49,8 +51,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Steps of float training.
     pub float_steps: u64,
-    /// Steps under noise, after those.
-    pub diffq_steps: u64,
+    /// Steps with small weights, after those.
+    pub quantized_steps: u64,
     /// Which rule moves the weights.
     pub optimizer: OptimizerKind,
     /// Of SGD.
@@ -61,8 +63,8 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Of the weights in float steps.
     pub learning_rate: f64,
-    /// Of the weights under noise.
-    pub diffq_learning_rate: f64,
+    /// Of the weights in quantized steps.
+    pub quantized_learning_rate: f64,
     /// How both change within their phase.
     pub schedule: Schedule,
     /// Steps at the start of each phase over which the rate rises from 0.
@@ -86,15 +88,22 @@ pub struct TrainConfig {
     /// Steps between checkpoints; 0 is none but when interrupted.
     pub checkpoint_every: u64,
     /// The method.
-    pub quantization: DiffQConfig,
+    pub quantization: QuantizationConfig,
     /// How tensors that are not quantized are stored, and so evaluated.
     pub storage: FloatStorage,
+    /// Most bytes of the file; λ is then found while training, and `penalty` is where it starts.
+    pub budget: Option<u64>,
+    /// The share of the quantized steps, the last, in which fewbit's method rounds weights and adds no noise.
+    pub rounding_share: f64,
+    /// The share of the float network's predictions in what is learned from in quantized steps; the rest
+    /// is the labels'.
+    pub distillation: f64,
 }
 
 impl TrainConfig {
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.float_steps + self.diffq_steps
+        self.float_steps + self.quantized_steps
     }
 
     /// The learning rate of the weights at `step` of the run.
@@ -102,7 +111,7 @@ impl TrainConfig {
         let (rate, at, steps) = if step < self.float_steps {
             (self.learning_rate, step, self.float_steps)
         } else {
-            (self.diffq_learning_rate, step - self.float_steps, self.diffq_steps)
+            (self.quantized_learning_rate, step - self.float_steps, self.quantized_steps)
         };
         if at < self.warmup_steps {
             return rate * (at + 1) as f64 / self.warmup_steps as f64;
@@ -110,9 +119,27 @@ impl TrainConfig {
         rate * self.schedule.factor(at - self.warmup_steps, steps.saturating_sub(self.warmup_steps))
     }
 
-    /// The learning rate of the bits at `step` of the run.
+    /// The learning rate of the bits or steps at `step` of the run.
     pub fn bits_learning_rate_at(&self, step: u64) -> f64 {
-        let done = step.saturating_sub(self.float_steps);
-        self.bits_learning_rate * self.bits_schedule.factor(done, self.diffq_steps)
+        self.bits_learning_rate * self.bits_rate_factor_at(step)
+    }
+
+    /// What the rate of the bits is multiplied with at `step` of the run.
+    pub(crate) fn bits_rate_factor_at(&self, step: u64) -> f64 {
+        self.bits_schedule.factor(step.saturating_sub(self.float_steps), self.quantized_steps)
+    }
+
+    /// The share of the quantized steps that is done at `step` of the run.
+    pub(crate) fn quantized_share(&self, step: u64) -> f64 {
+        step.saturating_sub(self.float_steps) as f64 / self.quantized_steps.max(1) as f64
+    }
+
+    /// What reading a weight gives at `step` of the run, once the float steps are done.
+    pub fn mode_at(&self, step: u64) -> Mode {
+        match self.quantization.method {
+            Method::DiffQ(_) | Method::QuantNoise(..) => Mode::Noise,
+            Method::Fewbit(_) if self.quantized_share(step) < 1.0 - self.rounding_share => Mode::Noise,
+            _ => Mode::StraightThrough,
+        }
     }
 }

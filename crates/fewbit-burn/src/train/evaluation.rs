@@ -1,6 +1,6 @@
 //! Evaluations and results: always of the bytes that the file has or would have.
 
-use fewbit::BitWidth;
+use fewbit::{BitWidth, RangeGranularity};
 
 use super::checkpoint::CheckpointError;
 use super::metrics::{Method, ResultRow, Row};
@@ -11,26 +11,29 @@ use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
 use super::state::State;
 use super::task::{Score, Split, Task, evaluate, mean};
 use super::trainer::Trainer;
+use crate::config::QuantizationConfig;
+use crate::method::FixedWidth;
+use crate::method::Method::Rounding;
 use crate::penalty::soft_size;
 use crate::stored::{ExportError, LoadError, StoredModel};
 
 impl<T: Task> Trainer<'_, T> {
     /// The file that would be written now.
     fn stored(&self, state: &State<T::Model>) -> Result<StoredModel, TrainError> {
-        let stored = match &state.diffq {
+        let stored = match &state.quantizer {
             None => StoredModel::float(&state.model)?,
-            Some(diffq) => self.finished(StoredModel::rounded(&state.model, diffq)?)?,
+            Some(quantizer) => self.finished(StoredModel::rounded(&state.model, quantizer)?)?,
         };
         Ok(self.with_all_metadata(stored))
     }
 
     /// `stored` as a file has it: statistics of its own weights, then floats in the recipe's precision.
-    fn finished(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
+    pub(super) fn finished(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
         Ok(self.in_storage(self.with_own_statistics(stored)?))
     }
 
     /// `stored` with its floats in the recipe's precision.
-    fn in_storage(&self, stored: StoredModel) -> StoredModel {
+    pub(super) fn in_storage(&self, stored: StoredModel) -> StoredModel {
         stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon())
     }
 
@@ -67,7 +70,7 @@ impl<T: Task> Trainer<'_, T> {
     pub(super) fn evaluate_now(&self, state: &State<T::Model>, seconds: f64) -> Result<Row, TrainError> {
         let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
         let (scores, stored) = self.score(&bytes, Split::Validation)?;
-        let soft_bits = state.diffq.as_ref().and_then(|diffq| soft_size(&state.model, diffq));
+        let soft_bits = state.quantizer.as_ref().and_then(|quantizer| soft_size(&state.model, quantizer));
         Ok(Row::Evaluation {
             step: state.step,
             phase: state.phase().to_owned(),
@@ -82,17 +85,24 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     /// The rows of the table: float, rounded after training at the largest uniform width whose file
-    /// is not larger, DiffQ. Writes the file. Each row reads the test records once.
+    /// is not larger, the method. Writes the file. Each row reads the test records once.
     pub(super) fn results(
         &self,
         state: &State<T::Model>,
         folder: &RunFolder,
         seconds: impl Fn() -> f64,
     ) -> Result<Vec<ResultRow>, TrainError> {
-        let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
+        let stored = match (&state.quantizer, self.config.budget) {
+            (Some(quantizer), Some(budget)) => {
+                self.with_all_metadata(self.within_budget(&state.model, quantizer, budget)?)
+            }
+            _ => self.stored(state)?,
+        };
+        let bytes = stored.to_bytes().map_err(ExportError::from)?;
         let path = folder.path().join(MODEL_FILE);
         fewbit::atomic::write_atomically(&path, &bytes).map_err(CheckpointError::Write)?;
-        let (diffq_scores, diffq) = self.score(&bytes, Split::Test)?;
+        let own = Method::from(&self.config.quantization.method);
+        let (own_scores, own_stored) = self.score(&bytes, Split::Test)?;
         let row = |method, scores: &[Score], stored: &StoredModel, bytes: usize| ResultRow {
             step: state.step,
             method,
@@ -101,28 +111,33 @@ impl<T: Task> Trainer<'_, T> {
             bytes: bytes as u64,
             float_bytes: stored.float_bytes(),
             mean_bits: stored.mean_bits(),
-            p_value: (method != Method::Diffq).then(|| sign_test(scores, &diffq_scores)),
+            p_value: (method != own).then(|| sign_test(scores, &own_scores)),
             seconds: seconds(),
         };
         let float_bytes = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
         let (float_scores, float) = self.score(&float_bytes, Split::Test)?;
         let mut rows = vec![row(Method::Float, &float_scores, &float, float_bytes.len())];
-        if let Some(rounded) = self.rounded_within(&float, bytes.len())? {
+        if own != Method::RoundedAfterTraining
+            && let Some(rounded) = self.rounded_within(&float, bytes.len())?
+        {
             let (scores, stored) = self.score(&rounded, Split::Test)?;
             rows.push(row(Method::RoundedAfterTraining, &scores, &stored, rounded.len()));
         }
-        rows.push(row(Method::Diffq, &diffq_scores, &diffq, bytes.len()));
+        rows.push(row(own, &own_scores, &own_stored, bytes.len()));
         Ok(rows)
     }
 
     /// The float network rounded after training at the largest width whose file has at most `bytes`,
-    /// with running statistics of its own as DiffQ has them.
+    /// with running statistics of its own as the method has them.
     fn rounded_within(&self, float: &StoredModel, bytes: usize) -> Result<Option<Vec<u8>>, TrainError> {
-        let model = float.load_into(self.task.init(&self.device))?;
         let file = |stored: &StoredModel| stored.to_bytes().map_err(ExportError::from);
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
-            let rounded = StoredModel::rounded_after_training(&model, &self.config.quantization, width)?;
-            let rounded = self.with_all_metadata(rounded);
+            let fixed = FixedWidth { width, granularity: RangeGranularity::Tensor };
+            let config =
+                QuantizationConfig { method: Rounding(fixed), ..self.config.quantization.clone() };
+            let model = float.load_into(self.task.init(&self.device))?;
+            let (model, quantizer) = config.attach(model, self.config.seed)?;
+            let rounded = self.with_all_metadata(StoredModel::rounded(&model, &quantizer)?);
             // The size before the statistics, which take long to measure and the same bytes.
             if file(&self.in_storage(rounded.clone()))?.len() <= bytes {
                 return Ok(Some(file(&self.finished(rounded)?)?));

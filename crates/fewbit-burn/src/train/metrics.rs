@@ -12,10 +12,16 @@ pub enum Row {
     Step {
         /// Steps done, this one included.
         step: u64,
-        /// `float` or `noise`.
+        /// `float`, `noise` or `straight_through`.
         phase: String,
         /// The task's loss, without the penalty.
         loss: f64,
+        /// The λ of the step, where it is found while training.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        penalty: Option<f64>,
+        /// The estimated length of the file, where it has a budget.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        soft_bytes: Option<f64>,
         /// Seconds since the run began, pauses left out.
         seconds: f64,
     },
@@ -23,7 +29,7 @@ pub enum Row {
     Evaluation {
         /// Steps done.
         step: u64,
-        /// `float` or `noise`.
+        /// `float`, `noise` or `straight_through`.
         phase: String,
         /// Which records.
         split: Split,
@@ -46,14 +52,25 @@ pub enum Row {
 
 /// How a file was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// No quantization.
     Float,
     /// The float network rounded to one width, smallest to largest weight.
+    #[serde(alias = "rounded_after_training")]
     RoundedAfterTraining,
+    /// The float network rounded to one width with the least squared error.
+    NearestAfterTraining,
+    /// Learned steps under a penalty on coded bytes.
+    Fewbit,
     /// Learned widths.
     Diffq,
+    /// One width, learned steps.
+    Lsq,
+    /// One width, rounding in training.
+    Qat,
+    /// One width, rounding of a share of the weights in training.
+    QuantNoise,
 }
 
 impl Method {
@@ -62,7 +79,27 @@ impl Method {
         match self {
             Self::Float => "float",
             Self::RoundedAfterTraining => "rounded after training",
+            Self::NearestAfterTraining => "rounded, least error",
+            Self::Fewbit => "fewbit",
             Self::Diffq => "DiffQ",
+            Self::Lsq => "LSQ",
+            Self::Qat => "QAT",
+            Self::QuantNoise => "Quant-Noise",
+        }
+    }
+}
+
+impl From<&crate::method::Method> for Method {
+    fn from(method: &crate::method::Method) -> Self {
+        use crate::method::Method as Of;
+        match method {
+            Of::Fewbit(_) => Self::Fewbit,
+            Of::DiffQ(_) => Self::Diffq,
+            Of::Lsq(_) => Self::Lsq,
+            Of::Qat(_) => Self::Qat,
+            Of::QuantNoise(..) => Self::QuantNoise,
+            Of::Rounding(_) => Self::RoundedAfterTraining,
+            Of::NearestRounding(_) => Self::NearestAfterTraining,
         }
     }
 }
@@ -84,7 +121,7 @@ pub struct ResultRow {
     pub float_bytes: u64,
     /// Mean bits of the quantized weights.
     pub mean_bits: f64,
-    /// Chance of a difference from DiffQ at least this large if neither were better.
+    /// Chance of a difference from the run's method at least this large if neither were better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_value: Option<f64>,
     /// Seconds since the run began, pauses left out.

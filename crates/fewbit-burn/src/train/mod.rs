@@ -2,7 +2,9 @@
 //! any model whose owner implements [`Task`].
 
 mod checkpoint;
+mod budget;
 mod config;
+mod controller;
 mod evaluation;
 mod metrics;
 mod optimizer;
@@ -25,5 +27,5 @@ pub use run_folder::{
     CHECKPOINT_FOLDER, FLOAT_FILE, INITIAL_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder,
     RunFolderError,
 };
-pub use task::{BatchRecord, Metric, Score, Split, Task, evaluate, mean};
+pub use task::{BatchRecord, Metric, Score, Split, Task, Teacher, evaluate, mean};
 pub use trainer::Trainer;

@@ -3,11 +3,13 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Gradients, Tensor};
+use fewbit::size::BITS_PER_MEBIBYTE;
 
 use super::config::{OptimizerKind, TrainConfig};
-use crate::diffq::DiffQ;
+use crate::quantizer::Quantizer;
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
-use crate::penalty::SizePenalty;
+use crate::method::Method;
+use crate::penalty::model_bits;
 
 /// The optimizers of one phase: of the weights and of the bits.
 pub struct Optimizers {
@@ -15,12 +17,13 @@ pub struct Optimizers {
     pub(crate) bits: ModuleOptimizer,
     /// What bounds the common norm of the weights' gradients.
     scale: GradientScale,
-    logits: Vec<ParamId>,
+    /// What the second optimizer moves.
+    learned: Vec<ParamId>,
 }
 
 impl Optimizers {
-    /// Fresh optimizers for `model`; `diffq` where the method is attached.
-    pub fn new<M: Module>(config: &TrainConfig, model: &M, diffq: Option<&DiffQ>) -> Self {
+    /// Fresh optimizers for `model`; `quantizer` where the method is attached.
+    pub fn new<M: Module>(config: &TrainConfig, model: &M, quantizer: Option<&Quantizer>) -> Self {
         let (scale, weight_decay) = (GradientScale::default(), config.weight_decay);
         let adam = |decoupled| Adam { weight_decay, decoupled, scale: scale.clone() };
         let weights = match config.optimizer {
@@ -31,36 +34,42 @@ impl Optimizers {
             OptimizerKind::Adam => ModuleOptimizer::from(adam(false)),
             OptimizerKind::AdamW => ModuleOptimizer::from(adam(true)),
         };
-        let logits = diffq.map(|diffq| diffq.logit_ids(model).into_iter().collect());
-        let bits = ModuleOptimizer::from(Adam::default());
-        Self { weights, bits, scale, logits: logits.unwrap_or_default() }
+        let learned = quantizer.map(|quantizer| quantizer.learned_ids(model).into_iter().collect());
+        // LSQ's steps are weights among weights (Esser et al. 2020); but to Adam their scale is nothing, and
+        // it would move them as far as weights, which is too far.
+        let is_apart = !matches!(config.quantization.method, Method::Lsq(_))
+            || config.optimizer != OptimizerKind::Sgd;
+        let learned = learned.filter(|_| is_apart).unwrap_or_default();
+        Self { weights, bits: ModuleOptimizer::from(Adam::default()), scale, learned }
     }
 
-    /// The model after one step down the gradient of `loss` and, where the method is attached, of the
-    /// size penalty. `step` counts from 0 over the whole run; the method's clock moves on.
+    /// The model after one step down the gradient of `loss` and, where the method is attached, of `lambda`
+    /// times the size in MiB, with that size in bits. `step` counts from 0 over the whole run; the method's
+    /// clock moves on.
     pub fn learn<M: Module>(
         &mut self,
         config: &TrainConfig,
         step: u64,
         model: M,
-        diffq: Option<&DiffQ>,
+        quantizer: Option<&Quantizer>,
         loss: Tensor<1>,
-    ) -> M {
-        let penalty = SizePenalty { lambda: config.penalty };
-        let total = match diffq.and_then(|diffq| penalty.loss(&model, diffq)) {
-            Some(penalty) => loss + penalty,
-            None => loss,
+        lambda: f64,
+    ) -> (M, Option<f64>) {
+        let size = quantizer.filter(|_| lambda > 0.0).and_then(|quantizer| model_bits(&model, quantizer));
+        let (total, bits) = match size {
+            Some(size) => (loss + size.term * (lambda / BITS_PER_MEBIBYTE), Some(size.bits)),
+            None => (loss, None),
         };
         let model = self.step(config, step, model, total.backward());
-        if let Some(diffq) = diffq {
-            diffq.advance();
+        if let Some(quantizer) = quantizer {
+            quantizer.advance();
         }
-        model
+        (model, bits)
     }
 
     /// The model after one step along `gradients`.
     fn step<M: Module>(&mut self, config: &TrainConfig, step: u64, model: M, mut gradients: Gradients) -> M {
-        let bits = GradientsParams::from_params(&mut gradients, &model, &self.logits);
+        let bits = GradientsParams::from_params(&mut gradients, &model, &self.learned);
         let weights = GradientsParams::from_module(&mut gradients, &model);
         self.scale.set(if config.clip_norm > 0.0 {
             clip_scale(&weights, &model, config.clip_norm)
@@ -68,7 +77,7 @@ impl Optimizers {
             1.0
         });
         let mut model = self.weights.step(config.learning_rate_at(step), model, weights);
-        if !self.logits.is_empty() {
+        if !self.learned.is_empty() {
             model = self.bits.step(config.bits_learning_rate_at(step), model, bits);
         }
         model

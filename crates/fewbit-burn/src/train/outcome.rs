@@ -37,6 +37,17 @@ pub enum TrainError {
         /// The first tensor that is not finite, in words.
         culprit: String,
     },
+    /// No file is so small.
+    #[error("a budget of {budget} bytes is too small: without any quantized weight the file has {minimum} bytes")]
+    BudgetTooSmall {
+        /// What was asked for.
+        budget: u64,
+        /// The smallest that there is.
+        minimum: u64,
+    },
+    /// A budget for a file whose size is not learned.
+    #[error("a budget was given, but the size of a file of one width for all weights cannot be chosen")]
+    BudgetNotKept,
     /// There is nothing to train on.
     #[error("the training set has no record left beside the validation split")]
     NoRecords,

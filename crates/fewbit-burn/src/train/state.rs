@@ -6,22 +6,27 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::Bytes;
 
 use super::checkpoint::{Checkpoint, CheckpointError, Header, file_name};
+use super::controller::SizeController;
 use super::optimizer::Optimizers;
 use super::outcome::TrainError;
 use super::run_folder::{FLOAT_FILE, RunFolder};
-use super::task::Task;
+use super::task::{Task, Teacher};
 use super::trainer::Trainer;
 use crate::control::NoiseClock;
-use crate::diffq::DiffQ;
+use crate::quantizer::Quantizer;
 use crate::guard::first_non_finite;
-use crate::stored::{ExportError, StoredModel};
+use crate::stored::{ExportError, LoadError, StoredModel};
 
 /// A run between two steps.
 pub(super) struct State<M> {
     pub(super) step: u64,
     pub(super) model: M,
     /// The method, once the float steps are done.
-    pub(super) diffq: Option<DiffQ>,
+    pub(super) quantizer: Option<Quantizer>,
+    /// What finds λ, where the file has a budget.
+    pub(super) controller: Option<SizeController>,
+    /// The float network, where quantized steps learn from it.
+    pub(super) teacher: Option<Teacher<M>>,
     pub(super) optimizers: Optimizers,
     /// Seconds of the run before this process.
     pub(super) seconds_before: f64,
@@ -30,9 +35,9 @@ pub(super) struct State<M> {
 }
 
 impl<M: Module> State<M> {
-    /// `float`, or the mode of the method.
+    /// `float`, or the mode of the method: `noise` or `straight_through`.
     pub(super) fn phase(&self) -> &'static str {
-        self.diffq.as_ref().map_or("float", |diffq| diffq.control().mode().name())
+        self.quantizer.as_ref().map_or("float", |quantizer| quantizer.control().mode().name())
     }
 
     /// Whether every weight, running statistic and bit is a number.
@@ -58,7 +63,14 @@ impl<M: Module> State<M> {
         let model = self.model.valid().into_record().into_bytes().map_err(record)?;
         let weights = self.optimizers.weights.into_bytes().map_err(record)?;
         let bits = self.optimizers.bits.into_bytes().map_err(record)?;
-        let header = Header::new(self.step, self.diffq.is_some(), fingerprint, metrics_bytes, seconds);
+        let header = Header::new(
+            self.step,
+            self.quantizer.is_some(),
+            fingerprint,
+            metrics_bytes,
+            seconds,
+            self.controller,
+        );
         Ok(Checkpoint { header, records: [model, weights, bits].map(|bytes| bytes.to_vec()) })
     }
 }
@@ -75,10 +87,20 @@ impl<T: Task> Trainer<'_, T> {
         if let Some(found) = first_non_finite(&model) {
             return Err(TrainError::NonFinite { step: 0, loss: f64::NAN, culprit: found.to_string() });
         }
-        // A configuration that does not fit the model is refused before the first step.
+        // A configuration or budget that does not fit the model is refused before the first step.
         self.config.quantization.attach(model.clone(), self.config.seed)?;
+        self.check_budget(&model)?;
         let optimizers = Optimizers::new(self.config, &model, None);
-        Ok(State { step: 0, model, diffq: None, optimizers, seconds_before: 0.0, metrics_bytes: 0 })
+        Ok(State {
+            step: 0,
+            model,
+            quantizer: None,
+            controller: None,
+            teacher: None,
+            optimizers,
+            seconds_before: 0.0,
+            metrics_bytes: 0,
+        })
     }
 
     /// Ends the float phase: keeps the float network as a file and attaches the method.
@@ -89,14 +111,26 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(), TrainError> {
         let float = self.with_all_metadata(StoredModel::float(&state.model)?);
         float.write_file(&folder.path().join(FLOAT_FILE)).map_err(ExportError::from)?;
-        self.attach(state)
+        self.attach(state, folder)?;
+        state.controller = self.controller(state)?;
+        Ok(())
     }
 
-    fn attach(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
-        let (model, diffq) = self.config.quantization.attach(state.model.clone(), self.config.seed)?;
-        diffq.control().seek(self.clock(state.step));
-        state.optimizers = Optimizers::new(self.config, &model, Some(&diffq));
-        (state.model, state.diffq) = (model, Some(diffq));
+    fn attach(&self, state: &mut State<T::Model>, folder: &RunFolder) -> Result<(), TrainError> {
+        let (config, seed) = (&self.config.quantization, self.config.seed);
+        let start = self.start_of_steps(&state.model)?;
+        let (model, quantizer) = config.attach_from(state.model.clone(), seed, start)?;
+        quantizer.control().seek(self.clock(state.step));
+        quantizer.control().set_mode(self.config.mode_at(state.step));
+        state.optimizers = Optimizers::new(self.config, &model, Some(&quantizer));
+        (state.model, state.quantizer) = (model, Some(quantizer));
+        if self.config.distillation > 0.0 {
+            let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+            let float = StoredModel::from_bytes(&float).map_err(LoadError::from)?;
+            let model = float.load_into(self.task.init(&self.device))?;
+            let (share, device) = (self.config.distillation, self.device.clone());
+            state.teacher = Some(Teacher { model, share, device });
+        }
         Ok(())
     }
 
@@ -119,17 +153,18 @@ impl<T: Task> Trainer<'_, T> {
         let mut state = self.start()?;
         state.step = header.step;
         if header.quantized {
-            self.attach(&mut state)?;
+            self.attach(&mut state, folder)?;
         }
         let record = |source: RecordError| CheckpointError::Record { step: header.step, source };
         let model = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model)).map_err(record)?;
         state.model = state.model.try_load_record(model).map_err(record)?;
         // The record brings its own parameter identities, which the optimizers' states refer to.
-        state.optimizers = Optimizers::new(self.config, &state.model, state.diffq.as_ref());
+        state.optimizers = Optimizers::new(self.config, &state.model, state.quantizer.as_ref());
         let load = |bytes: Vec<u8>| OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(record);
         state.optimizers.weights = state.optimizers.weights.load_record(load(weights)?);
         state.optimizers.bits = state.optimizers.bits.load_record(load(bits)?);
         (state.metrics_bytes, state.seconds_before) = (header.metrics_bytes, header.seconds);
+        state.controller = header.controller;
         Ok(state)
     }
 }

@@ -60,6 +60,17 @@ pub struct BatchRecord {
     pub index: usize,
 }
 
+/// A network whose predictions another learns from.
+#[derive(Clone, Debug)]
+pub struct Teacher<M> {
+    /// The network, on a device without autodiff.
+    pub model: M,
+    /// The share of its predictions; the rest is the labels'.
+    pub share: f64,
+    /// Where it is.
+    pub device: Device,
+}
+
 /// A model with its data. Everything must be a pure function of its arguments: order and
 /// augmentation come from (seed, epoch, index), so that a resumed run repeats them.
 pub trait Task {
@@ -86,6 +97,17 @@ pub trait Task {
 
     /// The mean loss over `batch`: shape `[1]`. `seed` is the run's, for augmentation.
     fn loss(&self, model: &Self::Model, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1>;
+
+    /// As [`loss`](Self::loss), where a share of what is learned from are a teacher's predictions on the
+    /// same records in place of the labels.
+    fn distilled_loss(
+        &self,
+        model: &Self::Model,
+        teacher: &Teacher<Self::Model>,
+        batch: &[BatchRecord],
+        seed: u64,
+        device: &Device,
+    ) -> Tensor<1>;
 
     /// The score of each of `records` of a split, in order, without augmentation.
     fn evaluate(

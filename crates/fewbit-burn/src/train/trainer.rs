@@ -7,12 +7,14 @@ use burn::tensor::Device;
 
 use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
+use super::controller::STEPS_PER_MEASUREMENT;
 use super::metrics::Row;
 use super::order::Batches;
 use super::outcome::{Event, Outcome, TrainError};
 use super::run_folder::RunFolder;
 use super::state::State;
 use super::task::{Split, Task};
+use crate::site::Trim;
 use crate::stored::StoredModel;
 
 /// A run of one task.
@@ -83,7 +85,7 @@ impl<'a, T: Task> Trainer<'a, T> {
         let mut batches =
             Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
         while state.step < self.config.total_steps() {
-            if state.step == self.config.float_steps && state.diffq.is_none() {
+            if state.step == self.config.float_steps && state.quantizer.is_none() {
                 self.finish_float(&mut state, folder)?;
             }
             let loss;
@@ -92,6 +94,8 @@ impl<'a, T: Task> Trainer<'a, T> {
                 step: state.step,
                 phase: state.phase().to_owned(),
                 loss,
+                penalty: state.controller.map(|controller| controller.lambda()),
+                soft_bytes: state.controller.map(|controller| controller.bytes()),
                 seconds: seconds(&state),
             };
             observe(Event::Row(&row));
@@ -117,7 +121,7 @@ impl<'a, T: Task> Trainer<'a, T> {
                 return Ok(Outcome::Interrupted { step: state.step });
             }
         }
-        if state.diffq.is_none() {
+        if state.quantizer.is_none() {
             self.finish_float(&mut state, folder)?;
         }
         let results = self.results(&state, folder, || seconds(&state))?;
@@ -133,6 +137,21 @@ impl<'a, T: Task> Trainer<'a, T> {
         self.device.clone().autodiff()
     }
 
+    /// Sets the phase of the coming step and, now and then, measures the file.
+    fn prepare_quantized(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
+        let Some(quantizer) = &state.quantizer else { return Ok(()) };
+        quantizer.control().set_mode(self.config.mode_at(state.step));
+        let done = state.step - self.config.float_steps;
+        if state.controller.is_some() && done.is_multiple_of(STEPS_PER_MEASUREMENT) {
+            let bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
+            state.controller = state.controller.map(|mut controller| {
+                controller.measure(bytes);
+                controller
+            });
+        }
+        Ok(())
+    }
+
     /// The state after one optimizer step, and the loss before it.
     fn step(
         &self,
@@ -143,15 +162,27 @@ impl<'a, T: Task> Trainer<'a, T> {
         // For layers that draw numbers themselves, such as dropout.
         self.device.seed(self.config.seed ^ (state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let batch = batches.at(state.step);
-        let loss = self.task.loss(&state.model, &batch, self.config.seed, &device);
+        self.prepare_quantized(&mut state)?;
+        let (model, seed) = (&state.model, self.config.seed);
+        let loss = match &state.teacher {
+            Some(teacher) => self.task.distilled_loss(model, teacher, &batch, seed, &device),
+            None => self.task.loss(model, &batch, seed, &device),
+        };
         let loss_value: f64 = loss.clone().detach().into_scalar();
         if !loss_value.is_finite() {
             state.check_finite(loss_value)?;
             let culprit = "every weight and bit is finite, so an activation overflowed".to_owned();
             return Err(TrainError::NonFinite { step: state.step, loss: loss_value, culprit });
         }
-        let (step, diffq) = (state.step, state.diffq.as_ref());
-        state.model = state.optimizers.learn(self.config, step, state.model, diffq, loss);
+        let (step, quantizer) = (state.step, state.quantizer.as_ref());
+        let lambda = state.controller.map_or(self.config.penalty, |controller| controller.lambda());
+        let bits;
+        (state.model, bits) =
+            state.optimizers.learn(self.config, step, state.model, quantizer, loss, lambda);
+        if let (Some(controller), Some(bits)) = (&mut state.controller, bits) {
+            let (done, rate) = (self.config.quantized_share(step), self.config.bits_rate_factor_at(step));
+            controller.observe(bits, done, rate);
+        }
         state.step += 1;
         Ok((state, loss_value))
     }

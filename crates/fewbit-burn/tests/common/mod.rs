@@ -9,7 +9,7 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig};
-use fewbit_burn::{DiffQConfig, FloatStorage};
+use fewbit_burn::{QuantizationConfig, FloatStorage};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]
@@ -111,13 +111,13 @@ pub(crate) fn short_config() -> TrainConfig {
         seed: 5,
         batch_size: 16,
         float_steps: 12,
-        diffq_steps: 18,
+        quantized_steps: 18,
         optimizer: OptimizerKind::Sgd,
         momentum: 0.9,
         nesterov: true,
         weight_decay: 1e-4,
         learning_rate: 0.05,
-        diffq_learning_rate: 0.05,
+        quantized_learning_rate: 0.05,
         schedule: Schedule::Cosine,
         warmup_steps: 2,
         bits_learning_rate: 0.05,
@@ -128,7 +128,7 @@ pub(crate) fn short_config() -> TrainConfig {
         evaluation_batch_size: 32,
         norm_batches: 6,
         checkpoint_every: 5,
-        quantization: DiffQConfig::new(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
+        quantization: QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
         storage: FloatStorage::default(),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) const SHORT: [&str; 16] = [
     "--set",
     "training.float_steps=8",
     "--set",
-    "training.diffq_steps=8",
+    "training.quantized_steps=8",
     "--set",
     "training.warmup_steps=2",
     "--set",

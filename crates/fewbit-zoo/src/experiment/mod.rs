@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use fewbit::WriteError;
 use fewbit::atomic::write_atomically;
 use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
-use fewbit_burn::{DiffQConfig, ExportError, LoadError, StoredModel};
+use fewbit_burn::{QuantizationConfig, ExportError, LoadError, StoredModel};
 
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
@@ -176,10 +176,10 @@ pub fn as_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredMod
 
 /// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.
 fn check_method(recipe: &Recipe) -> Result<(), ExperimentError> {
-    fn attach<M: Module>(model: M, config: &DiffQConfig) -> Result<(), ExperimentError> {
+    fn attach<M: Module>(model: M, config: &QuantizationConfig) -> Result<(), ExperimentError> {
         config.attach(model, 0).map(drop).map_err(|error| TrainError::from(error).into())
     }
-    let (device, config) = (Device::flex(), recipe.diffq_config());
+    let (device, config) = (Device::flex(), recipe.quantization_config());
     match &recipe.model {
         ModelConfig::MnistCnn(model) => attach(model.init(&device), &config),
         ModelConfig::GlyphsCnn(model) => attach(model.init(&device), &config),

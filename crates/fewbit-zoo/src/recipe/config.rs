@@ -46,8 +46,30 @@ words! {
 words! {
     /// How training makes weights small.
     Method {
-        /// Differentiable bit widths through pseudo quantization noise.
+        /// Learned steps under a penalty on the bytes that will be written; keeps a budget.
+        Fewbit = "fewbit",
+        /// Differentiable bit widths through pseudo quantization noise, as published; keeps a budget.
         Diffq = "diffq",
+        /// One width, learned steps.
+        Lsq = "lsq",
+        /// One width, weights rounded in training.
+        Qat = "qat",
+        /// One width, a random share of the weights rounded in each step.
+        QuantNoise = "quant-noise",
+        /// One width, rounded after training from the smallest to the largest weight.
+        Rounding = "rounding",
+        /// One width, rounded after training with the least squared error.
+        NearestRounding = "nearest-rounding",
+    }
+}
+
+words! {
+    /// What has a range or step of its own.
+    Granularity {
+        /// The tensor.
+        Tensor = "tensor",
+        /// Each output channel.
+        Channel = "channel",
     }
 }
 
@@ -143,12 +165,20 @@ pub struct QuantizationConfig {
     pub include: Vec<String>,
     /// Patterns of parameter paths that stay float; these win over `include`.
     pub exclude: Vec<String>,
-    /// Loss per mebibyte of the soft size (λ).
+    /// Loss per mebibyte of the soft size (λ); with a budget, where it starts.
     pub penalty: f64,
-    /// Rate of the Adam that moves the bits.
+    /// Rate of the Adam that moves the bits, or the logarithms of steps.
     pub bits_learning_rate: f64,
-    /// How that rate changes within the DiffQ phase.
+    /// How that rate changes within the quantized steps.
     pub bits_schedule: Schedule,
+    /// What has a range or step of its own; of `diffq` the tensor has.
+    pub granularity: Granularity,
+    /// The width of methods that have one for all weights, 1 to 16.
+    pub bits: u8,
+    /// Of the weights that `quant-noise` rounds in a step.
+    pub noise_share: f64,
+    /// The share of the quantized steps, the last, in which `fewbit` rounds weights and adds no noise.
+    pub rounding_share: f64,
 }
 
 /// Weights that share one width: a number, or all of a tensor.
@@ -162,7 +192,58 @@ pub enum GroupSetting {
     Tensor,
 }
 
-/// The `[training]` section: first `float_steps` without quantization, then `diffq_steps` with it.
+/// The `[budget]` section: how large the file may be, everything included, in one of three ways.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How many times smaller than float32 values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Bits for each value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits: Option<f64>,
+}
+
+impl BudgetConfig {
+    /// The bytes that a file of a network with so many values may have, where that is limited.
+    pub fn bytes_of(&self, values: u64) -> Option<u64> {
+        let bits = self.bits.or_else(|| self.ratio.map(|ratio| 32.0 / ratio));
+        // A fraction of a byte is not there.
+        self.bytes.or_else(|| bits.map(|bits| (values as f64 * bits / 8.0) as u64))
+    }
+
+    pub(super) fn validate_together(&self, method: Method) -> Result<(), SettingError> {
+        let given = [
+            ("bytes", self.bytes.map(|bytes| bytes as f64)),
+            ("ratio", self.ratio),
+            ("bits", self.bits),
+        ];
+        let mut given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let Some((first, _)) = given.next() else {
+            return match method {
+                Method::Fewbit => Err(SettingError::MissingKey {
+                    key: "budget".to_owned(),
+                    needed: "`bytes`, `ratio` or `bits`, as the method `fewbit` learns for a size".to_owned(),
+                }),
+                _ => Ok(()),
+            };
+        };
+        if let Some((second, value)) = given.next() {
+            let needed = format!("to be left out where `budget.{first}` is given");
+            return Err(SettingError::invalid(format!("budget.{second}"), value, needed));
+        }
+        if !matches!(method, Method::Fewbit | Method::Diffq) {
+            let needed = "\"fewbit\" or \"diffq\" where there is a budget: a file of one width has the size it has";
+            return Err(SettingError::invalid("quantization.method", format!("\"{method}\""), needed));
+        }
+        Ok(())
+    }
+}
+
+/// The `[training]` section: first `float_steps` without quantization, then `quantized_steps` with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -171,18 +252,21 @@ pub struct TrainingConfig {
     /// Steps before quantization begins.
     pub float_steps: usize,
     /// Steps with quantization.
-    pub diffq_steps: usize,
+    pub quantized_steps: usize,
     /// What moves the weights.
     pub optimizer: OptimizerKind,
     /// Rate of the weights in the float phase, after the warm-up.
     pub learning_rate: f64,
-    /// Rate of the weights in the DiffQ phase; the float phase's where it is left out.
+    /// Rate of the weights in quantized steps; the float phase's where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub diffq_learning_rate: Option<f64>,
+    pub quantized_learning_rate: Option<f64>,
     /// Momentum of `sgd`, without dampening; 0 turns it off.
     pub momentum: f64,
     /// Whether the momentum of `sgd` is Nesterov's.
     pub nesterov: bool,
+    /// The share of the float network's predictions in what is learned from in quantized steps; the rest
+    /// are the labels.
+    pub distillation: f64,
     /// Weight decay; the bits have none.
     pub weight_decay: f64,
     /// How the rate changes within each phase.
@@ -237,6 +321,10 @@ impl Default for QuantizationConfig {
             penalty: 5.0,
             bits_learning_rate: 1e-3,
             bits_schedule: Schedule::Constant,
+            granularity: Granularity::Tensor,
+            bits: 4,
+            noise_share: 0.5,
+            rounding_share: 0.5,
         }
     }
 }
@@ -246,12 +334,13 @@ impl Default for TrainingConfig {
         Self {
             batch_size: 128,
             float_steps: 1000,
-            diffq_steps: 1000,
+            quantized_steps: 1000,
             optimizer: OptimizerKind::Sgd,
             learning_rate: 0.1,
-            diffq_learning_rate: None,
+            quantized_learning_rate: None,
             momentum: 0.9,
             nesterov: true,
+            distillation: 0.0,
             weight_decay: 5e-4,
             schedule: Schedule::Cosine,
             warmup_steps: 0,
@@ -334,11 +423,13 @@ impl QuantizationConfig {
 }
 
 impl TrainingConfig {
-    pub(super) fn validate_together(&self) -> Result<(), SettingError> {
-        let phases = [self.float_steps, self.diffq_steps];
-        if phases == [0, 0] {
+    pub(super) fn validate_together(&self, method: Method) -> Result<(), SettingError> {
+        let phases = [self.float_steps, self.quantized_steps];
+        // Who only rounds needs no step, where the weights are there.
+        let only_rounds = matches!(method, Method::Rounding | Method::NearestRounding);
+        if phases == [0, 0] && !only_rounds {
             let needed = "steps here or in `training.float_steps`";
-            return Err(SettingError::invalid("training.diffq_steps", 0, needed));
+            return Err(SettingError::invalid("training.quantized_steps", 0, needed));
         }
         let shortest = phases.into_iter().filter(|&steps| steps > 0).min();
         if shortest.is_some_and(|steps| self.warmup_steps >= steps) {
@@ -355,9 +446,9 @@ impl TrainingConfig {
         Ok(())
     }
 
-    /// The rate of the weights in the DiffQ phase.
-    pub fn diffq_learning_rate(&self) -> f64 {
-        self.diffq_learning_rate.unwrap_or(self.learning_rate)
+    /// The rate of the weights in quantized steps.
+    pub fn quantized_learning_rate(&self) -> f64 {
+        self.quantized_learning_rate.unwrap_or(self.learning_rate)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use toml::{Table, Value};
 
-use super::config::{Augment, Floats, Method, Noise, OptimizerKind, Parametrisation, Schedule};
+use super::config::{Augment, Floats, Granularity, Method, Noise, OptimizerKind, Parametrisation, Schedule};
 use super::error::RecipeError;
 use crate::data::DataSetKind;
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
 
 /// The tables of a recipe.
-pub(super) const SECTIONS: [&str; 5] = ["data", "model", "quantization", "storage", "training"];
+pub(super) const SECTIONS: [&str; 6] = ["data", "model", "quantization", "budget", "storage", "training"];
 
 /// Numbers of steps, records and elements: far above any use, and exact as floats.
 const MOST: i64 = 1 << 40;
@@ -20,6 +20,7 @@ const EVALUATION_BATCH: Kind = Kind::Count { least: 1, most: super::MAX_EVALUATI
 const CONTEXT: Kind = Kind::Count { least: 1, most: super::MAX_CONTEXT as i64 };
 const BITS: Kind = Kind::Number { least: ABOVE_ZERO, most: 16.0 };
 const RATE: Kind = Kind::Number { least: ABOVE_ZERO, most: 1e6 };
+const SHARE: Kind = Kind::Number { least: 0.0, most: 1.0 };
 const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
 
 /// Every key of a recipe whose network is of this kind.
@@ -39,18 +40,28 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("penalty", WEIGHT),
         ("bits_learning_rate", RATE),
         ("bits_schedule", Kind::Choice(Schedule::WORDS)),
+        ("granularity", Kind::Choice(Granularity::WORDS)),
+        ("bits", Kind::Count { least: 1, most: 16 }),
+        ("noise_share", SHARE),
+        ("rounding_share", SHARE),
+    ];
+    let budget = [
+        ("bytes", EVERY),
+        ("ratio", Kind::Number { least: ABOVE_ZERO, most: 1e6 }),
+        ("bits", Kind::Number { least: ABOVE_ZERO, most: 32.0 }),
     ];
     let storage = [("floats", Kind::Choice(Floats::WORDS)), ("fold_batch_norm", Kind::Flag)];
     let training = [
         ("batch_size", BATCH),
         ("float_steps", STEPS),
-        ("diffq_steps", EVERY),
+        ("quantized_steps", STEPS),
         ("optimizer", Kind::Choice(OptimizerKind::WORDS)),
         ("learning_rate", RATE),
-        ("diffq_learning_rate", RATE),
+        ("quantized_learning_rate", RATE),
         // At 1 the steps would never stop growing.
         ("momentum", Kind::Number { least: 0.0, most: 0.9999 }),
         ("nesterov", Kind::Flag),
+        ("distillation", SHARE),
         ("weight_decay", WEIGHT),
         ("schedule", Kind::Choice(Schedule::WORDS)),
         ("warmup_steps", STEPS),
@@ -67,6 +78,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     settings.extend(Setting::optional("data", &data));
     settings.extend(ModelConfig::settings(model_kind, "model"));
     settings.extend(Setting::optional("quantization", &quantization));
+    settings.extend(Setting::optional("budget", &budget));
     settings.extend(Setting::optional("storage", &storage));
     settings.extend(Setting::optional("training", &training));
     settings

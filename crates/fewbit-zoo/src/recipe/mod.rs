@@ -15,7 +15,7 @@ mod tests;
 
 pub use builtin::builtin_names;
 pub use config::{
-    Augment, DataConfig, Floats, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
+    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
     QuantizationConfig, Schedule, StorageConfig, TrainingConfig,
 };
 pub use error::RecipeError;
@@ -49,6 +49,9 @@ pub struct Recipe {
     /// How weights are made small.
     #[serde(default)]
     pub quantization: QuantizationConfig,
+    /// How large the file may be.
+    #[serde(default)]
+    pub budget: BudgetConfig,
     /// How the rest is stored.
     #[serde(default)]
     pub storage: StorageConfig,
@@ -111,7 +114,8 @@ impl Recipe {
     fn validate_together(&self) -> Result<(), RecipeError> {
         self.validate_name()?;
         self.quantization.validate_together()?;
-        self.training.validate_together()?;
+        self.training.validate_together(self.quantization.method)?;
+        self.budget.validate_together(self.quantization.method)?;
         self.data.validate_together()?;
         self.validate_model_against_data()
     }

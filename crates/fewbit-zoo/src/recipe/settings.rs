@@ -1,9 +1,13 @@
 //! What a recipe means to the training loop.
 
-use fewbit::{BitsParametrisation, FloatEncoding, GroupSize};
-use fewbit_burn::{DiffQConfig, FloatStorage, NoiseLaw, train};
+use fewbit::{BitWidth, BitsParametrisation, FloatEncoding, GroupSize, RangeGranularity};
+use fewbit_burn::Method as Of;
+use fewbit_burn::{DiffQConfig, FixedWidth, FloatStorage, NoiseLaw, QuantizationConfig, StepConfig, train};
 
-use super::{Augment, Floats, GroupSetting, Noise, OptimizerKind, Parametrisation, Recipe, Schedule};
+use super::{
+    Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
+    Schedule,
+};
 use crate::data::augment::Augmentation;
 
 impl From<Schedule> for train::Schedule {
@@ -25,7 +29,37 @@ impl Recipe {
     }
 
     /// The settings of the method.
-    pub fn diffq_config(&self) -> DiffQConfig {
+    pub fn quantization_config(&self) -> QuantizationConfig {
+        let q = &self.quantization;
+        let granularity = match q.granularity {
+            Granularity::Tensor => RangeGranularity::Tensor,
+            Granularity::Channel => RangeGranularity::Channel,
+        };
+        let fixed = FixedWidth { width: BitWidth::new(q.bits).unwrap_or(BitWidth::MAX), granularity };
+        let method = match q.method {
+            Method::Fewbit => {
+                let group_size = match q.group_size {
+                    GroupSetting::Weights(weights) => weights.get() as usize,
+                    GroupSetting::Tensor => usize::MAX,
+                };
+                Of::Fewbit(StepConfig { granularity, group_size })
+            }
+            Method::Diffq => Of::DiffQ(self.diffq_config()),
+            Method::Lsq => Of::Lsq(fixed),
+            Method::Qat => Of::Qat(fixed),
+            Method::QuantNoise => Of::QuantNoise(fixed, q.noise_share as f32),
+            Method::Rounding => Of::Rounding(fixed),
+            Method::NearestRounding => Of::NearestRounding(fixed),
+        };
+        QuantizationConfig {
+            method,
+            min_tensor_size: q.min_tensor_size,
+            include: q.include.clone(),
+            exclude: q.exclude.clone(),
+        }
+    }
+
+    fn diffq_config(&self) -> DiffQConfig {
         let q = &self.quantization;
         DiffQConfig {
             group_size: match q.group_size {
@@ -45,9 +79,6 @@ impl Recipe {
             min_bits: q.min_bits as f32,
             max_bits: q.max_bits as f32,
             init_bits: q.init_bits as f32,
-            min_tensor_size: q.min_tensor_size,
-            include: q.include.clone(),
-            exclude: q.exclude.clone(),
         }
     }
 
@@ -58,7 +89,7 @@ impl Recipe {
             seed: self.seed,
             batch_size: t.batch_size,
             float_steps: t.float_steps as u64,
-            diffq_steps: t.diffq_steps as u64,
+            quantized_steps: t.quantized_steps as u64,
             optimizer: match t.optimizer {
                 OptimizerKind::Sgd => train::OptimizerKind::Sgd,
                 OptimizerKind::Adam => train::OptimizerKind::Adam,
@@ -68,7 +99,7 @@ impl Recipe {
             nesterov: t.nesterov,
             weight_decay: t.weight_decay,
             learning_rate: t.learning_rate,
-            diffq_learning_rate: t.diffq_learning_rate.unwrap_or(t.learning_rate),
+            quantized_learning_rate: t.quantized_learning_rate.unwrap_or(t.learning_rate),
             schedule: t.schedule.into(),
             warmup_steps: t.warmup_steps as u64,
             bits_learning_rate: self.quantization.bits_learning_rate,
@@ -79,7 +110,10 @@ impl Recipe {
             evaluation_batch_size: t.evaluation_batch_size,
             norm_batches: t.norm_batches as u64,
             checkpoint_every: t.checkpoint_every as u64,
-            quantization: self.diffq_config(),
+            quantization: self.quantization_config(),
+            budget: self.budget.bytes_of(self.model.values()),
+            rounding_share: self.quantization.rounding_share,
+            distillation: t.distillation,
             storage: FloatStorage {
                 encoding: match self.storage.floats {
                     Floats::Float32 => FloatEncoding::Float32,

@@ -42,7 +42,7 @@ fn a_recipe_written_and_read_again_is_equal() {
     odd.quantization.group_size = GroupSetting::Tensor;
     odd.quantization.include = vec!["fc?.*".into(), "".into()];
     odd.quantization.penalty = 0.1 + 0.2;
-    odd.training.diffq_learning_rate = Some(1e-300);
+    odd.training.quantized_learning_rate = Some(1e-300);
     recipes.push(odd);
     for recipe in recipes {
         assert_eq!(Recipe::parse(&recipe.to_toml()).unwrap(), recipe);
@@ -57,7 +57,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(recipe.model, ModelConfig::GlyphsCnn(GlyphsCnnConfig::default()));
     assert_eq!(recipe.quantization, QuantizationConfig::default());
     assert_eq!(recipe.training, TrainingConfig::default());
-    assert_eq!(recipe.training.diffq_learning_rate(), 0.1);
+    assert_eq!(recipe.training.quantized_learning_rate(), 0.1);
 }
 
 /// The list of keys and the types cannot drift apart: a recipe that holds everything names every key.
@@ -65,7 +65,7 @@ fn what_is_left_out_has_its_default() {
 fn the_known_keys_are_those_that_a_full_recipe_writes() {
     for name in builtin_names() {
         let mut recipe = Recipe::builtin(name).unwrap();
-        recipe.training.diffq_learning_rate = Some(1.0);
+        recipe.training.quantized_learning_rate = Some(1.0);
         let table = Table::try_from(&recipe).unwrap();
         let mut written: Vec<String> = Vec::new();
         for (key, value) in &table {
@@ -201,7 +201,7 @@ fn an_override_is_typed_as_toml_and_may_leave_quotes_out() {
         ("training.batch_size", "64"),
         ("training.nesterov", "false"),
         ("training.learning_rate", "1"),
-        ("training.diffq_learning_rate", "1e-3"),
+        ("training.quantized_learning_rate", "1e-3"),
         ("quantization.group_size", "tensor"),
         ("quantization.include", "['fc*', \"conv?\"]"),
         ("model.channels", "[4, 4, 4]"),
@@ -210,7 +210,7 @@ fn an_override_is_typed_as_toml_and_may_leave_quotes_out() {
     assert_eq!(recipe.training.batch_size, 64);
     assert!(!recipe.training.nesterov);
     assert_eq!(recipe.training.learning_rate, 1.0);
-    assert_eq!(recipe.training.diffq_learning_rate(), 1e-3);
+    assert_eq!(recipe.training.quantized_learning_rate(), 1e-3);
     assert_eq!(recipe.quantization.group_size, GroupSetting::Tensor);
     assert_eq!(recipe.quantization.include, ["fc*", "conv?"]);
     let group = overridden(&[("quantization.group_size", "16")]).quantization.group_size;
@@ -291,7 +291,7 @@ fn a_recipe_changed_by_a_program_is_checked_as_one_from_a_file() {
     refused(|r| r.training.batch_size = 0, "training.batch_size");
     refused(|r| r.training.learning_rate = f64::NAN, "training.learning_rate");
     refused(|r| r.seed = u64::MAX, "2^63");
-    refused(|r| (r.training.float_steps, r.training.diffq_steps) = (0, 0), "training.diffq_steps");
+    refused(|r| (r.training.float_steps, r.training.quantized_steps) = (0, 0), "training.quantized_steps");
     refused(
         |r| r.model = ModelConfig::GlyphsCnn(GlyphsCnnConfig { hidden: 0, ..Default::default() }),
         "hidden",

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use fewbit_burn::nn::cross_entropy;
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task};
+use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 use rayon::prelude::*;
 
 use crate::data::augment::{Augmentation, Draw, Normalization, augment};
@@ -39,6 +39,17 @@ impl<F> ImageTask<F> {
         let (train, validation) = data.train.split_last(validation);
         let fingerprint = sum.finalize();
         Self { build, train, validation, test: data.test, normalization, augmentation, fingerprint }
+    }
+
+    /// The augmented images and the labels of a training batch.
+    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+        let draws: Vec<_> = batch
+            .iter()
+            .map(|&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 })))
+            .collect();
+        let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index).into()).collect();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);
+        (self.images(&self.train, &draws, device), labels)
     }
 
     fn images(&self, set: &ImageSet, draws: &[(usize, Option<Draw>)], device: &Device) -> Tensor<4> {
@@ -86,14 +97,21 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     }
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let draws: Vec<_> = batch
-            .iter()
-            .map(|&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 })))
-            .collect();
-        let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index).into()).collect();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);
-        let logits = model.logits(self.images(&self.train, &draws, device));
-        cross_entropy(logits, labels)
+        let (images, labels) = self.batch(batch, seed, device);
+        cross_entropy(model.logits(images), labels)
+    }
+
+    fn distilled_loss(
+        &self,
+        model: &M,
+        teacher: &Teacher<M>,
+        batch: &[BatchRecord],
+        seed: u64,
+        device: &Device,
+    ) -> Tensor<1> {
+        let (images, labels) = self.batch(batch, seed, device);
+        let predicted = teacher.model.logits(images.clone().inner());
+        distilled_cross_entropy(model.logits(images), labels, Tensor::from_inner(predicted), teacher.share)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use fewbit_burn::nn::cross_entropy;
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, permutation};
+use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher, permutation};
 
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
@@ -42,6 +42,18 @@ impl<F> TextTask<F> {
         }
     }
 
+    /// The bytes of a training batch and those that follow them: `[records, context]`.
+    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> [Tensor<2, Int>; 2] {
+        let starts: Vec<usize> = batch
+            .iter()
+            .map(|record| {
+                let shift = permutation(seed, record.epoch, self.context)[0] as usize;
+                record.index * self.context + shift
+            })
+            .collect();
+        windows(&self.train, &starts, self.context, device)
+    }
+
     fn text(&self, split: Split) -> &[u8] {
         match split {
             Split::Validation => &self.validation,
@@ -60,6 +72,12 @@ fn windows(text: &[u8], starts: &[usize], length: usize, device: &Device) -> [Te
             .collect();
         Tensor::from_data(TensorData::new(tokens, [starts.len(), length]), device)
     })
+}
+
+/// One row of logits for each token.
+fn rows(logits: Tensor<3>) -> Tensor<2> {
+    let [records, length, classes] = logits.dims();
+    logits.reshape([records * length, classes])
 }
 
 impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
@@ -83,19 +101,23 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
     }
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let starts: Vec<usize> = batch
-            .iter()
-            .map(|record| {
-                let shift = permutation(seed, record.epoch, self.context)[0] as usize;
-                record.index * self.context + shift
-            })
-            .collect();
-        let [inputs, targets] = windows(&self.train, &starts, self.context, device);
-        let logits = model.logits(inputs);
-        let [records, length, classes] = logits.dims();
-        let logits = logits.reshape([records * length, classes]);
-        let targets = targets.reshape([records * length]);
-        cross_entropy(logits, targets)
+        let [inputs, targets] = self.batch(batch, seed, device);
+        cross_entropy(rows(model.logits(inputs)), targets.flatten(0, 1))
+    }
+
+    fn distilled_loss(
+        &self,
+        model: &M,
+        teacher: &Teacher<M>,
+        batch: &[BatchRecord],
+        seed: u64,
+        device: &Device,
+    ) -> Tensor<1> {
+        let [inputs, targets] = self.batch(batch, seed, device);
+        let [plain, _] = self.batch(batch, seed, &teacher.device);
+        let predicted = Tensor::from_inner(rows(teacher.model.logits(plain)));
+        let logits = rows(model.logits(inputs));
+        distilled_cross_entropy(logits, targets.flatten(0, 1), predicted, teacher.share)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {

@@ -12,6 +12,7 @@ mod memory;
 mod rounding;
 mod sample;
 mod search;
+mod stepped;
 mod widths;
 
 use std::error::Error;
@@ -19,8 +20,10 @@ use std::error::Error;
 use rayon::prelude::*;
 
 pub use self::memory::MemorySource;
+pub use self::stepped::{quantize_stepped, stored_step};
+use self::stepped::{form_of, nearest_stored};
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeForm,
+    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
     RangeGranularity, Ranges, ValueRange, WriteError,
 };
 
@@ -203,7 +206,7 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
             };
             let (wanted, smallest) = ((step * scale) as f32, largest / FURTHEST);
             is_largest &= wanted <= smallest;
-            let step = stored_step(wanted.max(smallest));
+            let step = nearest_stored(wanted.max(smallest));
             let levels = if step.half_width() > 0.0 {
                 rounding::levels(&self.values, step.half_width(), trade)
             } else {
@@ -246,19 +249,6 @@ fn scale(weights: &[f32], objective: Objective) -> f64 {
             (in_parts(weights.par_chunks(PART).map(square)) / weights.len().max(1) as f64).sqrt()
         }
     }
-}
-
-/// The nearest step that takes two bytes, or the step itself where they would be too coarse for it.
-fn stored_step(step: f32) -> ValueRange {
-    let exact = ValueRange::symmetric(if step.is_finite() { step } else { 0.0 }).unwrap_or_default();
-    let half = RangeForm::SymmetricHalf.nearest(exact).unwrap_or(exact);
-    let is_close = (half.half_width() - exact.half_width()).abs() <= 1e-3 * exact.half_width();
-    if is_close { half } else { exact }
-}
-
-fn form_of(step: ValueRange) -> RangeForm {
-    let is_half = RangeForm::SymmetricHalf.nearest(step).is_ok_and(|half| half == step);
-    if is_half { RangeForm::SymmetricHalf } else { RangeForm::SymmetricFull }
 }
 
 fn error(weights: &[f32], levels: &[i16], step: f32) -> f64 {

@@ -4,39 +4,41 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId, Reparameterizer};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::control::Control;
 use crate::layout::PathTracker;
-use crate::reparam::{Draw, PseudoQuantNoise};
+use crate::reparam::{Draw, WeightQuantizer};
 use crate::site::Site;
 
-/// What [`DiffQConfig::attach`](crate::DiffQConfig::attach) hands to burn.
+/// What [`QuantizationConfig::attach`](crate::QuantizationConfig::attach) hands to burn.
 pub(crate) struct Attach<'a> {
     by_path: HashMap<&'a str, &'a Quantized>,
     control: &'a Control,
-    initial_logit: f32,
+    initial: HashMap<String, Vec<f32>>,
 }
 
 impl<'a> Attach<'a> {
-    pub(crate) fn new(diffq: &'a DiffQ, initial_logit: f32) -> Self {
-        let by_path = diffq.quantized.iter().map(|one| (one.site.path.as_str(), one)).collect();
-        Self { by_path, control: &diffq.control, initial_logit }
+    /// `initial` is what each quantized parameter learns, as it starts out, by its path.
+    pub(crate) fn new(quantizer: &'a Quantizer, initial: HashMap<String, Vec<f32>>) -> Self {
+        let by_path = quantizer.quantized.iter().map(|one| (one.site.path.as_str(), one)).collect();
+        Self { by_path, control: &quantizer.control, initial }
     }
 }
 
 impl Reparameterizer for Attach<'_> {
-    type Reparam = PseudoQuantNoise;
+    type Reparam = WeightQuantizer;
 
     fn reparameterize<const D: usize>(
         &mut self,
         path: &str,
         param: Param<Tensor<D>>,
-    ) -> (Param<Tensor<D>>, Option<PseudoQuantNoise>) {
+    ) -> (Param<Tensor<D>>, Option<WeightQuantizer>) {
         let Some(Quantized { site, draw }) = self.by_path.get(path) else { return (param, None) };
-        let logits = Tensor::full([site.grouping.count()], self.initial_logit, &param.lazy_device());
-        let method = PseudoQuantNoise {
-            logits: Param::from_tensor(logits),
+        let learned = self.initial.remove(path).unwrap_or_default();
+        let learned = TensorData::new(learned, [site.grouping.count()]);
+        let method = WeightQuantizer {
+            learned: Param::from_tensor(Tensor::from_data(learned, &param.lazy_device())),
             site: site.clone(),
             control: self.control.clone(),
             draw: draw.clone(),
@@ -53,12 +55,12 @@ struct Quantized {
 
 /// Drives the quantized parameters of one model; clones share their state.
 #[derive(Clone, Debug)]
-pub struct DiffQ {
+pub struct Quantizer {
     quantized: Arc<Vec<Quantized>>,
     control: Control,
 }
 
-impl DiffQ {
+impl Quantizer {
     pub(crate) fn new(sites: Vec<Arc<Site>>, control: Control) -> Self {
         let quantized = sites.into_iter().map(|site| Quantized { site, draw: Draw::default() }).collect();
         Self { quantized: Arc::new(quantized), control }
@@ -86,23 +88,23 @@ impl DiffQ {
         self.quantized.iter().for_each(|one| one.draw.forget());
     }
 
-    /// The parameters that hold bits, for an optimizer group of their own.
-    pub fn logit_ids<M: Module>(&self, model: &M) -> HashSet<ParamId> {
-        logits(model).into_iter().map(|(_, param)| param.id).collect()
+    /// The parameters that hold what is learned about precision, for an optimizer group of their own.
+    pub fn learned_ids<M: Module>(&self, model: &M) -> HashSet<ParamId> {
+        learned(model).into_iter().map(|(_, param)| param.id).collect()
     }
 
     /// The same as a group of burn's.
-    pub fn logit_group<M: Module>(&self, model: &M) -> ParamGroup {
-        ParamGroup::from_ids(self.logit_ids(model).into_iter().collect::<Vec<_>>())
+    pub fn learned_group<M: Module>(&self, model: &M) -> ParamGroup {
+        ParamGroup::from_ids(self.learned_ids(model).into_iter().collect::<Vec<_>>())
     }
 }
 
-struct LogitVisitor {
+struct LearnedVisitor {
     tracker: PathTracker,
     found: Vec<(String, Param<Tensor<1>>)>,
 }
 
-impl ModuleVisitor for LogitVisitor {
+impl ModuleVisitor for LearnedVisitor {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.tracker.enter(name, container);
     }
@@ -113,7 +115,7 @@ impl ModuleVisitor for LogitVisitor {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let path = self.tracker.path();
-        if let Some(owner) = path.strip_suffix(".diffq.logits")
+        if let Some(owner) = path.strip_suffix(".quantizer.learned")
             && self.tracker.inside_reparameterization()
             && let Some(param) = (param as &dyn std::any::Any).downcast_ref::<Param<Tensor<1>>>()
         {
@@ -122,9 +124,9 @@ impl ModuleVisitor for LogitVisitor {
     }
 }
 
-/// The logits of each quantized parameter by its path.
-pub(crate) fn logits<M: Module>(model: &M) -> Vec<(String, Param<Tensor<1>>)> {
-    let mut visitor = LogitVisitor { tracker: PathTracker::default(), found: Vec::new() };
+/// What each quantized parameter learns, by its path.
+pub(crate) fn learned<M: Module>(model: &M) -> Vec<(String, Param<Tensor<1>>)> {
+    let mut visitor = LearnedVisitor { tracker: PathTracker::default(), found: Vec::new() };
     model.visit(&mut visitor);
     visitor.found
 }
