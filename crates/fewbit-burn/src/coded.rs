@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use fewbit::rate::rate;
 
 use crate::layout::PathTracker;
+use crate::method::SizeEstimate;
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::{Scheme, Site, Steps};
@@ -23,12 +24,8 @@ pub(crate) struct CodedSize {
 
 /// The coded size of every parameter with steps; `None` where there is none.
 pub(crate) fn coded_size<M: Module>(model: &M, quantizer: &Quantizer) -> Option<CodedSize> {
-    let mut visitor = Visitor {
-        tracker: PathTracker::default(),
-        quantizer,
-        learned: learned(model),
-        found: None,
-    };
+    let mut visitor =
+        Visitor { tracker: PathTracker::default(), quantizer, learned: learned(model), found: None };
     model.visit(&mut visitor);
     visitor.found
 }
@@ -60,9 +57,7 @@ impl ModuleVisitor for Visitor<'_> {
         if let Some(size) = of_parameter(param.base(), of_site.1.val(), site, steps) {
             self.found = Some(match self.found.take() {
                 None => size,
-                Some(before) => {
-                    CodedSize { term: before.term + size.term, bits: before.bits + size.bits }
-                }
+                Some(before) => CodedSize { term: before.term + size.term, bits: before.bits + size.bits },
             });
         }
     }
@@ -78,13 +73,14 @@ fn of_parameter<const D: usize>(
     let step_of = steps.of(&found);
     let group = site.grouping.size().max(1);
     let weights = values(&weight.clone().detach())?;
-    let Some(rate_group) = steps.rate_group else {
-        return None;
-    };
+    let (estimate, rate_group) = steps.size?;
     let mut positions = site.orientation.swap_values(weights, &site.shape);
     for (positions, step) in positions.chunks_mut(group).zip(&step_of) {
         let inverse = if *step > 0.0 { 1.0 / step } else { 0.0 };
         positions.iter_mut().for_each(|position| *position *= inverse);
+    }
+    if estimate == SizeEstimate::Nominal {
+        return Some(nominal(&positions, group, learned));
     }
     let mut slopes = vec![0.0; positions.len()];
     let bits = rate(&positions, rate_group, &mut slopes).bits;
@@ -106,4 +102,73 @@ fn of_parameter<const D: usize>(
     let slopes = Tensor::<D>::from_data(TensorData::new(slopes, weight.dims()), &device);
     let of_learned = Tensor::<1>::from_data(TensorData::new(of_learned, [found.len()]), &device);
     Some(CodedSize { term: (weight * slopes).sum() + (learned * of_learned).sum(), bits })
+}
+
+/// As many bits for each weight as all steps between the outermost positions of its group need:
+/// `log₂(2·max|w|/s + 1)`, with its derivative in the base 2 logarithm of the step.
+fn nominal(positions: &[f32], group: usize, learned: Tensor<1>) -> CodedSize {
+    let (mut bits, mut slopes) = (0.0, Vec::new());
+    for positions in positions.chunks(group) {
+        let furthest = positions.iter().fold(0.0f32, |furthest, position| furthest.max(position.abs()));
+        let (len, levels) = (positions.len() as f64, 2.0 * f64::from(furthest) + 1.0);
+        bits += len * levels.log2();
+        slopes.push((-len * (levels - 1.0) / levels) as f32);
+    }
+    let count = slopes.len();
+    let slopes = Tensor::<1>::from_data(TensorData::new(slopes, [count]), &learned.device());
+    CodedSize { term: (learned * slopes).sum(), bits }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::LinearConfig;
+    use burn::tensor::Device;
+    use fewbit::RangeGranularity;
+
+    use super::*;
+    use crate::config::QuantizationConfig;
+    use crate::method::{Method, StepConfig};
+
+    /// The coded size of a linear layer's weight `[6, 4]` with a step per output and its gradients: the
+    /// groups of what is stored, `[4, 6]`, are columns of what is in memory.
+    fn size(estimate: SizeEstimate, shift: f32) -> (f64, Vec<f32>, Vec<f32>) {
+        let device = Device::flex().autodiff();
+        let config = StepConfig { granularity: RangeGranularity::Channel, group_size: 2, estimate };
+        let config = QuantizationConfig::new(Method::Fewbit(config)).with_min_tensor_size(0);
+        let weights: Vec<f32> = (0..24).map(|i| ((i * 7 % 24) as f32 - 11.0) / 5.0).collect();
+        let mut layer = LinearConfig::new(6, 4).with_bias(false).init(&device);
+        let data = TensorData::new(weights, [6, 4]);
+        layer.weight = layer.weight.map(|_| Tensor::from_data(data, &device).require_grad());
+        let start = [("weight".to_owned(), vec![-1.0, 0.0 + shift, 0.5, 1.0])];
+        let (layer, quantizer) = config.attach_from(layer, 0, start.into_iter().collect()).unwrap();
+        let size = coded_size(&layer, &quantizer).unwrap();
+        let gradients = size.term.backward();
+        let of_weight = layer.weight.base().grad(&gradients);
+        let of_learned = learned(&layer)[0].1.val().grad(&gradients).unwrap();
+        (size.bits, of_weight.map_or(Vec::new(), |g| values(&g).unwrap()), values(&of_learned).unwrap())
+    }
+
+    #[test]
+    fn slopes_reach_weights_and_steps_in_their_own_order() {
+        let (bits, of_weight, of_learned) = size(SizeEstimate::Coded, 0.0);
+        assert!(bits > 0.0 && of_weight.len() == 24 && of_learned.len() == 4);
+        // Steps of 1/2, 1, √2 and 2: a weight `w` has the position `w/s`, so that Σ w·∂/∂w is -∂/∂(ln s).
+        for (column, of_step) in of_learned.iter().enumerate() {
+            let weight = |row: usize| ((row * 4 + column) * 7 % 24) as f32 / 5.0 - 2.2;
+            let sum: f32 = (0..6).map(|row| weight(row) * of_weight[row * 4 + column]).sum();
+            let expected = -std::f32::consts::LN_2 * sum;
+            assert!((of_step - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{of_step}, {expected}");
+        }
+    }
+
+    #[test]
+    fn nominal_bits_are_a_function_of_steps_alone() {
+        let (_, _, slopes) = size(SizeEstimate::Nominal, 0.0);
+        let (more, of_weight, _) = size(SizeEstimate::Nominal, 0.2);
+        let (less, ..) = size(SizeEstimate::Nominal, -0.2);
+        assert!(of_weight.iter().all(|slope| *slope == 0.0));
+        let measured = (more - less) / 0.4;
+        // Steps are stored as 16-bit floats.
+        assert!((measured - f64::from(slopes[1])).abs() < 2e-2 * measured.abs(), "{measured}, {slopes:?}");
+    }
 }

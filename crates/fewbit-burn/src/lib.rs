@@ -4,7 +4,6 @@
 mod coded;
 pub mod config;
 pub mod control;
-pub mod quantizer;
 pub mod guard;
 pub mod layout;
 pub mod method;
@@ -12,6 +11,7 @@ pub mod nn;
 pub mod noise;
 mod operation;
 mod optimizer;
+pub mod quantizer;
 
 pub mod penalty;
 pub mod reparam;
@@ -22,11 +22,11 @@ pub mod train;
 
 pub use config::{AttachError, QuantizationConfig};
 pub use control::{Control, Mode, NoiseClock};
-pub use quantizer::Quantizer;
 pub use fewbit_kernels::NoiseLaw;
+pub use method::{DiffQConfig, FixedWidth, Method, SizeEstimate, StepConfig};
 pub use penalty::{SizePenalty, soft_size};
+pub use quantizer::Quantizer;
 pub use reparam::WeightQuantizer;
-pub use method::{DiffQConfig, FixedWidth, Method, StepConfig};
 pub use site::{Scheme, Site, Trim};
 pub use stored::{ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, value_count};
 

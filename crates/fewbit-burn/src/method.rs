@@ -41,11 +41,23 @@ pub struct StepConfig {
     pub granularity: RangeGranularity,
     /// Weights whose width is counted as one by the penalty.
     pub group_size: usize,
+    /// What the penalty counts.
+    pub estimate: SizeEstimate,
+}
+
+/// What a penalty on size counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SizeEstimate {
+    /// The bits that the entropy coder will write, which answer to every weight.
+    #[default]
+    Coded,
+    /// The bits of a code without a coder, which answer to steps alone.
+    Nominal,
 }
 
 impl Default for StepConfig {
     fn default() -> Self {
-        Self { granularity: RangeGranularity::Tensor, group_size: 16 }
+        Self { granularity: RangeGranularity::Tensor, group_size: 16, estimate: SizeEstimate::Coded }
     }
 }
 

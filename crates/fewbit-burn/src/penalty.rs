@@ -10,12 +10,12 @@ use fewbit::BitWidth;
 use fewbit::size::BITS_PER_MEBIBYTE;
 use fewbit_kernels::GroupLayout;
 
-use crate::quantizer::{Quantizer, learned};
 use crate::coded::{CodedSize, coded_size};
 use crate::layout::parameters;
 use crate::noise;
 use crate::operation::buffers::{self, values as numbers};
 use crate::operation::{Operation, apply, runs_on};
+use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::{Scheme, Site};
 

@@ -12,7 +12,7 @@ use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
 use crate::config::AttachError;
 use crate::control::NoiseClock;
 use crate::layout::{Orientation, ParameterEntry};
-use crate::method::{FixedWidth, Method};
+use crate::method::{FixedWidth, Method, SizeEstimate};
 use crate::step::{best_step, lsq_step};
 
 /// What does not change while a parameter is trained.
@@ -63,8 +63,9 @@ pub struct Steps {
     /// The factor of the step's gradient where the step itself is learned; none where the logarithm to
     /// base 2 is.
     pub gradient_scale: Option<f32>,
-    /// Weights whose width the penalty counts as one; none where the size is not learned.
-    pub rate_group: Option<usize>,
+    /// What the penalty counts, and of how many weights it counts the width as one; none where the size is
+    /// not learned.
+    pub size: Option<(SizeEstimate, usize)>,
 }
 
 impl Steps {
@@ -103,8 +104,8 @@ impl Site {
             }
             Method::Fewbit(config) => {
                 let furthest = fewbit::rate::FURTHEST as i16;
-                let rate_group = Some(config.group_size.max(1));
-                let steps = Steps { levels: (furthest, furthest), gradient_scale: None, rate_group };
+                let size = Some((config.estimate, config.group_size.max(1)));
+                let steps = Steps { levels: (furthest, furthest), gradient_scale: None, size };
                 (of_channels(config.granularity), Scheme::Steps(steps))
             }
             Method::Lsq(fixed) | Method::NearestRounding(fixed) => {
@@ -112,7 +113,7 @@ impl Site {
                 let weights = Grouping::new(groups, len).size() as f32;
                 // Esser et al. 2020, section 2.2; of one bit the levels above zero count as one.
                 let scale = 1.0 / (weights * f32::from(levels.1.max(1))).sqrt();
-                let steps = Steps { levels, gradient_scale: Some(scale), rate_group: None };
+                let steps = Steps { levels, gradient_scale: Some(scale), size: None };
                 (groups, Scheme::Steps(steps))
             }
             Method::Qat(fixed) | Method::Rounding(fixed) => {
@@ -201,16 +202,23 @@ impl Site {
         match &self.scheme {
             Scheme::Bits { law, .. } => {
                 let width = |logit: &f32| {
-                    BitWidth::from_bits((law.bits(*logit) - trim.coarser).max(0.0)).ok_or(
-                        QuantizeError::BadRange { minimum: f32::NAN, maximum: f32::NAN },
-                    )
+                    BitWidth::from_bits((law.bits(*logit) - trim.coarser).max(0.0))
+                        .ok_or(QuantizeError::BadRange { minimum: f32::NAN, maximum: f32::NAN })
                 };
                 let widths = learned.iter().map(width).collect::<Result<_, _>>()?;
                 QuantizedTensor::quantize(&stored, &shape, self.group_size, widths)
             }
             Scheme::Steps(steps) => {
                 let factor = trim.coarser.exp2();
-                let found: Vec<f32> = steps.of(learned).iter().map(|step| step * factor).collect();
+                let mut found: Vec<f32> = steps.of(learned).iter().map(|step| step * factor).collect();
+                if factor < 1.0 {
+                    // No finer than levels reach: beyond that weights would be cut.
+                    for (step, group) in found.iter_mut().zip(self.grouping.ranges()) {
+                        let largest =
+                            stored[group].iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
+                        *step = step.max(largest / f32::from(steps.levels.1.max(1)));
+                    }
+                }
                 quantize_stepped(&stored, &shape, &found, steps.levels, trim.trade)
             }
             Scheme::MinMax { fixed, .. } => self.quantize_min_max(&stored, &shape, *fixed),

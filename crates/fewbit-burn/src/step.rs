@@ -93,8 +93,7 @@ pub(crate) fn round_to_steps<const D: usize>(
 fn constant<const D: usize>(values: Vec<f32>, like: &Tensor<D>) -> Tensor<1> {
     let device = like.device();
     let len = values.len();
-    let tensor =
-        Tensor::from_data(TensorData::new(values, [len]), &device.clone().without_autodiff());
+    let tensor = Tensor::from_data(TensorData::new(values, [len]), &device.clone().without_autodiff());
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }
 

@@ -7,7 +7,9 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Lstm, LstmConfi
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor};
 use common::{SmallNet, values};
-use fewbit_burn::{AttachError, QuantizationConfig, Mode, WeightQuantizer, SizePenalty, StoredModel, soft_size};
+use fewbit_burn::{
+    AttachError, Mode, QuantizationConfig, SizePenalty, StoredModel, WeightQuantizer, soft_size,
+};
 
 fn autodiff() -> Device {
     Device::flex().autodiff()
@@ -121,7 +123,7 @@ fn a_recurrent_layer_reads_one_draw_at_all_time_steps() {
     assert_eq!(forward(), first);
     let gradients = lstm.forward(input.clone(), None).0.sum().backward();
     let weight = &lstm.input_gate.hidden_transform.weight;
-    let logits = &weight.reparameterization::<WeightQuantizer>().unwrap().logits;
+    let logits = &weight.reparameterization::<WeightQuantizer>().unwrap().learned;
     assert!(logits.val().grad(&gradients).is_some());
     diffq.advance();
     assert_ne!(forward(), first);
@@ -191,6 +193,6 @@ fn a_ragged_tail_counts_its_own_length() {
     let (model, diffq) = all().attach(model, 0).unwrap();
     let penalty = SizePenalty { lambda: 8.0 * 1024.0 * 1024.0 }.loss(&model, &diffq).unwrap();
     assert!((values(penalty)[0] - 80.0).abs() < 1e-3);
-    let logits: &Param<Tensor<1>> = &model.weight.reparameterization::<WeightQuantizer>().unwrap().logits;
+    let logits: &Param<Tensor<1>> = &model.weight.reparameterization::<WeightQuantizer>().unwrap().learned;
     assert_eq!(logits.val().dims(), [2]);
 }

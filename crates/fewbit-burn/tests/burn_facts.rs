@@ -79,7 +79,7 @@ fn a_materialized_model_has_no_logits_and_an_attached_one_has() {
     let (model, _) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
     let paths = |model: SmallNet| {
         let bytes = model.into_record().into_bytes().unwrap();
-        String::from_utf8_lossy(&bytes).contains("logits")
+        String::from_utf8_lossy(&bytes).contains("learned")
     };
     assert!(paths(model.clone()));
     assert!(!paths(model.valid().materialize()));
@@ -93,7 +93,7 @@ fn a_record_brings_logits_and_identities_back() {
     let loaded = other.load_record(model.valid().into_record());
     assert_eq!(loaded.fc.weight.id, model.fc.weight.id);
     let logits =
-        |model: &SmallNet| model.fc.weight.reparameterization::<WeightQuantizer>().unwrap().logits.id;
+        |model: &SmallNet| model.fc.weight.reparameterization::<WeightQuantizer>().unwrap().learned.id;
     assert_eq!(logits(&loaded), logits(&model));
     let gradients = loaded.fc.weight.val().sum().backward();
     assert!(loaded.fc.weight.base().grad(&gradients).is_some(), "and it can be trained");

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::values;
 use fewbit::BitsParametrisation;
 use fewbit_burn::noise::{add_noise, add_noise_by_tensors};
-use fewbit_burn::{Quantizer, QuantizationConfig, NoiseLaw, WeightQuantizer};
+use fewbit_burn::{NoiseLaw, QuantizationConfig, Quantizer, WeightQuantizer};
 
 /// A loss whose gradient differs from weight to weight.
 fn loss<const D: usize>(weight: Tensor<D>) -> Tensor<1> {
@@ -30,7 +30,7 @@ struct Case<const D: usize> {
 fn with_gradients<const D: usize>(case: &Case<D>, fused: bool) -> [Vec<f32>; 3] {
     let site = case.diffq.site(case.path).unwrap();
     let key = site.noise_key(case.diffq.control().clock());
-    let logits = &case.weight.reparameterization::<WeightQuantizer>().unwrap().logits;
+    let logits = &case.weight.reparameterization::<WeightQuantizer>().unwrap().learned;
     // Different bits in each group.
     let n = site.grouping.count();
     let spread: Vec<f32> = (0..n).map(|k| (k as f32 * 0.7).sin() - 0.9).collect();

@@ -121,7 +121,10 @@ fn the_file_evaluates_as_training_said_to_the_last_bit() {
     assert_eq!(last_line["method"], "diffq");
     let stored = StoredModel::from_bytes(&model_bytes(&path)).unwrap();
     assert_eq!(stored.metadata["model"], "small");
-    assert!(stored.tensors.keys().all(|path| !path.contains("logits")), "no export holds logits");
+    assert!(
+        stored.tensors.keys().all(|path| !path.contains("learned")),
+        "no export holds what was learned about precision"
+    );
 }
 
 #[test]

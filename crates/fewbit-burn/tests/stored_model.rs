@@ -6,9 +6,12 @@ use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
-use fewbit::{BitWidth, ContainerReader, FloatEncoding};
+use fewbit::{BitWidth, ContainerReader, FloatEncoding, RangeGranularity};
 use fewbit_burn::nn::BatchNorm;
-use fewbit_burn::{QuantizationConfig, ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load};
+use fewbit_burn::{
+    ExportError, FixedWidth, FloatStorage, LoadError, Method, QuantizationConfig, StoredModel, StoredTensor,
+    load,
+};
 
 fn config() -> QuantizationConfig {
     QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
@@ -53,9 +56,11 @@ fn the_file_holds_exactly_the_rounded_weights() {
 
 #[test]
 fn rounding_after_training_uses_one_width_throughout() {
-    let model = SmallNet::new(&Device::flex());
     let width = BitWidth::new(3).unwrap();
-    let stored = StoredModel::rounded_after_training(&model, &config(), width).unwrap();
+    let fixed = FixedWidth { width, granularity: RangeGranularity::Tensor };
+    let config = QuantizationConfig { method: Method::Rounding(fixed), ..config() };
+    let (model, quantizer) = config.attach(SmallNet::new(&Device::flex()), 0).unwrap();
+    let stored = StoredModel::rounded(&model, &quantizer).unwrap();
     assert_eq!(stored.mean_bits(), 3.0);
     let bytes = stored.to_bytes().unwrap();
     let reader = ContainerReader::new(&bytes).unwrap();
@@ -114,7 +119,7 @@ fn a_value_that_is_not_finite_is_named() {
     let found = fewbit_burn::guard::first_non_finite(&poisoned("fc.weight")).unwrap();
     assert_eq!(found.path, "fc.weight");
     let (model, diffq) = config().attach(SmallNet::new(&device), 0).unwrap();
-    let logits = model.map(&mut Poison("fc.weight.diffq.logits", Vec::new()));
+    let logits = model.map(&mut Poison("fc.weight.quantizer.learned", Vec::new()));
     let error = StoredModel::rounded(&logits, &diffq).unwrap_err();
     assert!(matches!(&error, ExportError::Bits { path, group: 0 } if path == "fc.weight"), "{error}");
     let words = fewbit_burn::guard::first_non_finite(&logits).unwrap().to_string();

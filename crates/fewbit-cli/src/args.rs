@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Trains neural networks for a small file and works with such files.
 #[derive(Parser)]
@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Trains a network, learns its bit widths and leaves one small file.
     Train(TrainArgs),
+    /// Says before any training how small a file can be and what the run will take.
+    Plan(PlanArgs),
     /// Makes a small file from a trained checkpoint, without training.
     Compress(CompressArgs),
     /// Prints the task's metric of a .fewbit file.
@@ -77,8 +79,10 @@ pub(crate) struct TrainArgs {
     /// Overrides a field of the recipe, as in `training.batch_size=64`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Training")]
     pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) budget: BudgetArgs,
     /// Goes on with an interrupted run.
-    #[arg(long, value_name = "RUN", help_heading = "Training", conflicts_with_all = ["recipe", "seed", "overrides", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Training", conflicts_with_all = ["recipe", "seed", "overrides", "out", "budget", "ratio", "bits"])]
     pub(crate) resume: Option<PathBuf>,
     /// The run folder to make; runs/RECIPE by default.
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
@@ -90,9 +94,32 @@ pub(crate) struct TrainArgs {
     pub(crate) machine: MachineArgs,
 }
 
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    /// A built-in recipe or the path of a TOML file.
+    #[arg(default_value = "quick-start")]
+    pub(crate) recipe: String,
+    /// A trained checkpoint to start from: safetensors or PyTorch, read as data.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) from: Option<PathBuf>,
+    /// Overrides a field of the recipe, as in `training.batch_size=64`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) budget: BudgetArgs,
+    /// Steps of each phase that are timed; 0 for none.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1000))]
+    pub(crate) steps: u64,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
 /// How large a file may be; every way of saying it means bytes on disk, everything included.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct BudgetArgs {
     /// Bytes of the file, as in `64KiB`, `1.5MB` or `4096`.
     #[arg(long, value_name = "SIZE", help_heading = "Budget", value_parser = parse_bytes)]
@@ -106,6 +133,16 @@ pub(crate) struct BudgetArgs {
 }
 
 impl BudgetArgs {
+    /// The key and value of a recipe that say the same.
+    pub(crate) fn setting(&self) -> Option<(String, String)> {
+        let ways = [
+            ("budget.bytes", self.budget.map(|bytes| bytes.to_string())),
+            ("budget.ratio", self.ratio.map(|ratio| format!("{ratio:?}"))),
+            ("budget.bits", self.bits.map(|bits| format!("{bits:?}"))),
+        ];
+        ways.into_iter().find_map(|(key, value)| Some((key.to_owned(), value?)))
+    }
+
     /// The bytes that a file with so many values may have.
     pub(crate) fn bytes(&self, values: u64) -> u64 {
         let bits = self.bits.or_else(|| self.ratio.map(|ratio| 32.0 / ratio));
@@ -124,6 +161,7 @@ pub(crate) enum ObjectiveKind {
 }
 
 #[derive(Args)]
+#[command(group(ArgGroup::new("size").required(true).args(["budget", "ratio", "bits"])))]
 pub(crate) struct CompressArgs {
     /// A safetensors file, its index or folder, or a PyTorch file; read as data, no code in it runs.
     pub(crate) checkpoint: PathBuf,

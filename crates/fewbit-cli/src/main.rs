@@ -45,6 +45,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Train(args) => commands::train::run(args),
+        Command::Plan(args) => commands::plan::run(args),
         Command::Compress(args) => commands::compress::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Inspect(args) => commands::inspect::run(args),

@@ -24,7 +24,7 @@ impl Progress {
     /// Progress of a run of `total` steps.
     pub(crate) fn new(total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{msg:38} {wide_bar} {pos}/{len} steps, {eta} left");
+            let style = ProgressStyle::with_template("{msg:42} {wide_bar} {pos}/{len} steps, {eta} left");
             ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         let now = Instant::now();
@@ -40,28 +40,34 @@ impl Progress {
                 }
                 self.line(&format!("resumed at step {step}"));
             }
-            Event::Row(Row::Step { step, phase, loss, .. }) => self.step(*step, phase, *loss),
+            Event::Row(Row::Step { step, phase, loss, soft_bytes, .. }) => {
+                let size =
+                    soft_bytes.map(|bytes| format!(", {} bytes", crate::report::grouped(bytes as u64)));
+                self.step(*step, phase, &format!("loss {loss:.4}{}", size.unwrap_or_default()));
+            }
             Event::Row(Row::Evaluation { step, phase, metric, value, bytes, mean_bits, .. }) => {
                 let value = value_of(metric, *value);
                 let size = match phase.as_str() {
                     "float" => String::new(),
                     _ => format!(", {mean_bits:.2} bits, {} bytes", crate::report::grouped(*bytes)),
                 };
-                self.line(&format!("step {step:>6} {phase:<6} validation {value}{size}"));
+                let phase = phase_name(phase);
+                self.line(&format!("step {step:>6} {phase:<8} validation {value}{size}"));
             }
             _ => {}
         }
     }
 
-    fn step(&mut self, step: u64, phase: &str, loss: f64) {
+    fn step(&mut self, step: u64, phase: &str, state: &str) {
         let first = *self.first_step.get_or_insert(step);
         if let Some(bar) = &self.bar {
             bar.set_position(step);
-            bar.set_message(format!("{phase:<6} loss {loss:.4}"));
+            bar.set_message(format!("{} {state}", phase_name(phase)));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             let done = step.saturating_sub(first).max(1) as f64;
             let left = self.began.elapsed().as_secs_f64() / done * (self.total - step) as f64;
-            self.line(&format!("step {step:>6}/{} {phase:<6} loss {loss:.4}, {left:.0} s left", self.total));
+            let phase = phase_name(phase);
+            self.line(&format!("step {step:>6}/{} {phase:<8} {state}, {left:.0} s left", self.total));
             self.last_line = Instant::now();
         }
     }
@@ -79,6 +85,11 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A phase in one word.
+fn phase_name(phase: &str) -> &str {
+    if phase == "straight_through" { "rounding" } else { phase }
 }
 
 fn value_of(metric: &str, value: f64) -> String {

@@ -11,5 +11,7 @@ pub mod task;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceKind};
-pub use experiment::{Evaluation, Experiment, ExperimentError, as_network_of, evaluate_file};
+pub use experiment::{
+    Evaluation, Experiment, ExperimentError, Plan, PlannedTensor, as_network_of, evaluate_file, plan,
+};
 pub use import::import;

@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::cross_entropy;
 use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
-use fewbit_burn::{AttachError, Quantizer, QuantizationConfig, FloatStorage, Mode, NoiseClock};
+use fewbit_burn::{AttachError, FloatStorage, Mode, NoiseClock, QuantizationConfig, Quantizer};
 
 use crate::models::{
     Activation, BYTES, ByteLanguageModel, ImageClassifier, ResNetConfig, Shortcut, TransformerLmConfig,
@@ -146,8 +146,7 @@ impl StepTiming {
                 let loss = cross_entropy(logits(&model, input.clone()), targets.clone());
                 let _: f32 = loss.clone().detach().into_scalar();
                 let penalty = config.penalty;
-                (model, _) =
-                    optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
+                (model, _) = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
             }
             if step >= UNMEASURED_STEPS {
                 seconds.push(began.elapsed().as_secs_f64());

@@ -10,11 +10,10 @@ use std::sync::{Mutex, OnceLock};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
-use fewbit::GroupSize;
 use fewbit_burn::train::{
     Method, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, TrainConfig, Trainer,
 };
-use fewbit_burn::{QuantizationConfig, FloatStorage, NoiseLaw, StoredModel, StoredTensor};
+use fewbit_burn::{FloatStorage, NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::{Augmentation, Normalization};
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
@@ -95,9 +94,10 @@ fn train(setting: Setting) -> Finished {
     let normalization = Normalization::new(&[0.2], &[0.2]).unwrap();
     let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE, "");
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
-    let mut quantization =
-        QuantizationConfig::diffq(8).with_noise(law).with_min_tensor_size(0).with_exclude(["*.bias"]);
-    quantization.group_size = GroupSize::new(setting.group_size).unwrap();
+    let quantization = QuantizationConfig::diffq(setting.group_size)
+        .with_noise(law)
+        .with_min_tensor_size(0)
+        .with_exclude(["*.bias"]);
     let config = TrainConfig {
         seed: 1,
         batch_size: 64,
@@ -121,6 +121,9 @@ fn train(setting: Setting) -> Finished {
         checkpoint_every: 0,
         quantization,
         storage: FloatStorage::default(),
+        budget: None,
+        rounding_share: 0.0,
+        distillation: 0.0,
     };
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("run");

@@ -4,6 +4,7 @@
 //! at these sizes is more than the arithmetic, so that what an operation no longer needs is kept for
 //! the next one that asks for the same length.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -74,9 +75,23 @@ impl Kept {
     }
 }
 
+thread_local! {
+    /// Whether what this thread asks for comes from the allocator.
+    static APART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something whose results burn will free, as it does without a backward pass: counted as lent they
+/// would never come back, and burn's own buffers would be kept in their place.
+pub(crate) fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let before = APART.replace(true);
+    let result = work();
+    APART.set(before);
+    result
+}
+
 /// So many numbers of any value.
 pub(crate) fn take(len: usize) -> Vec<f32> {
-    let kept = if len < SHORTEST { None } else { lock().take(len) };
+    let kept = if len < SHORTEST || APART.get() { None } else { lock().take(len) };
     kept.unwrap_or_else(|| vec![0.0; len])
 }
 
@@ -124,6 +139,14 @@ mod tests {
         let other = take(len);
         assert_ne!(other.as_ptr(), at);
         drop((shared, other));
+    }
+
+    /// A length that no other test uses.
+    #[test]
+    fn what_burn_will_free_does_not_count_as_lent() {
+        let len = 65_431;
+        drop(apart(|| take(len)));
+        assert!(!lock().by_length.contains_key(&len));
     }
 
     fn pool() -> Pool {

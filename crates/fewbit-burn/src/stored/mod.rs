@@ -14,15 +14,15 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use fewbit::{
-    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor,
-    ReadError, TensorKind, WriteError,
+    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor, ReadError, TensorKind,
+    WriteError,
 };
 
 pub use self::error::{ExportError, LoadError};
 pub use self::floats::{FloatStorage, value_count};
 pub use self::loading::load;
-use crate::quantizer::{Quantizer, learned};
 use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameters};
+use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::Trim;
 

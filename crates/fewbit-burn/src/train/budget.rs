@@ -34,7 +34,8 @@ impl<T: Task> Trainer<'_, T> {
         if !self.config.quantization.method.keeps_a_budget() {
             return Err(TrainError::BudgetNotKept);
         }
-        self.data_free_step(model, budget).map(drop)
+        let (minimum, ..) = self.data_free(model, 0)?;
+        if minimum > budget { Err(TrainError::BudgetTooSmall { budget, minimum }) } else { Ok(()) }
     }
 
     /// The controller of a run that begins its quantized steps.
@@ -46,14 +47,11 @@ impl<T: Task> Trainer<'_, T> {
 
     /// Where learned steps start: at those that are best for the weights as they are, in a file that is
     /// somewhat larger than the budget.
-    pub(super) fn start_of_steps(
-        &self,
-        model: &T::Model,
-    ) -> Result<HashMap<String, Vec<f32>>, TrainError> {
+    pub(super) fn start_of_steps(&self, model: &T::Model) -> Result<HashMap<String, Vec<f32>>, TrainError> {
         let (Some(budget), Method::Fewbit(_)) = (self.config.budget, &self.config.quantization.method) else {
             return Ok(HashMap::new());
         };
-        let (step, scales) = self.data_free_step(model, (budget as f64 * START) as u64)?;
+        let (_, step, scales) = self.data_free(model, (budget as f64 * START) as u64)?;
         let (entries, _) = parameters(model);
         let mut start = HashMap::new();
         for entry in entries.iter().filter(|entry| self.config.quantization.chooses(entry)) {
@@ -65,13 +63,13 @@ impl<T: Task> Trainer<'_, T> {
         Ok(start)
     }
 
-    /// The step for weights of a mean square of 1 with which a file has at most `budget` bytes, and the
-    /// root of the mean square of each quantized tensor.
-    fn data_free_step(
+    /// The file of the weights as they are that has at most `budget` bytes, or the smallest: its bytes, its
+    /// step for weights of a mean square of 1, and the root of the mean square of each quantized tensor.
+    pub(super) fn data_free(
         &self,
         model: &T::Model,
         budget: u64,
-    ) -> Result<(f64, HashMap<String, f64>), TrainError> {
+    ) -> Result<(u64, f64, HashMap<String, f64>), TrainError> {
         let config = &self.config.quantization;
         let (entries, _) = parameters(model);
         let stored = self.with_all_metadata(self.in_storage(StoredModel::float(model)?));
@@ -100,10 +98,8 @@ impl<T: Task> Trainer<'_, T> {
             encoding: CodeEncoding::default(),
         };
         match compress(&mut source, &head, &options) {
-            Ok(compressed) => Ok((compressed.step, scales)),
-            Err(CompressError::BudgetTooSmall { budget, minimum }) => {
-                Err(TrainError::BudgetTooSmall { budget, minimum })
-            }
+            Ok(compressed) => Ok((compressed.bytes, compressed.step, scales)),
+            Err(CompressError::BudgetTooSmall { minimum, .. }) => Ok((minimum, f64::INFINITY, scales)),
             Err(CompressError::Quantize { name, source }) => {
                 Err(ExportError::Quantize { path: name, source }.into())
             }
@@ -152,9 +148,9 @@ impl<T: Task> Trainer<'_, T> {
             }
             *(if is_within { &mut high } else { &mut low }) = at;
             // The trade first: it keeps the steps that were trained.
-            at = match at {
-                at if at == 0.0 && !is_within => 1.0,
-                at if at == 0.0 => -0.25,
+            at = match (at == 0.0, is_within) {
+                (true, false) => 1.0,
+                (true, true) => -0.25,
                 _ => (low + high) / 2.0,
             };
         }

@@ -21,7 +21,7 @@ const MARGIN: f64 = 1.004;
 pub(crate) const STEPS_PER_MEASUREMENT: u64 = 50;
 
 /// What λ is multiplied with per step and unit of error, and per unit of the present error, as exponents.
-const GAIN: f64 = 0.15;
+const GAIN: f64 = 0.5;
 const DAMPING: f64 = 8.0;
 
 /// Errors beyond a third of the target count as that.
@@ -81,7 +81,7 @@ impl SizeController {
         let then = *self.bits_then.get_or_insert(bits);
         self.bytes = (self.measured + (bits - then) / 8.0).max(1.0);
         let error = (self.bytes / self.target(done)).ln().clamp(-LARGEST_ERROR, LARGEST_ERROR);
-        self.level += GAIN * rate.clamp(0.05, 1.0) * error;
+        self.level += GAIN * rate.clamp(0.2, 1.0) * error;
         self.present = DAMPING * error;
     }
 }
@@ -90,7 +90,7 @@ impl SizeController {
 mod tests {
     use super::*;
 
-    /// A file whose size answers to λ with a delay, as steps do that an optimizer moves.
+    /// A file whose size answers to λ with a delay and no faster than an optimizer moves steps.
     #[test]
     fn the_size_reaches_the_budget_and_lambda_settles() {
         for slope in [0.02, 0.3, 5.0] {
@@ -102,9 +102,9 @@ mod tests {
                     controller.measure((bits / 8.0) as u64);
                 }
                 controller.observe(bits, f64::from(step) / 2000.0, 1.0);
-                // The size at which the loss has this slope, and a step of at most one percent towards it.
+                // The size at which the loss has this slope, and a step towards it.
                 let wanted = 8.0 * 100_000.0 * (slope / controller.lambda()).powf(0.3);
-                bits *= (wanted / bits).ln().clamp(-0.01, 0.01).exp();
+                bits *= (0.05 * (wanted / bits).ln()).clamp(-0.01, 0.01).exp();
                 lambdas.push(controller.lambda());
             }
             assert!((bits / 8.0 / 100_400.0 - 1.0).abs() < 2e-3, "{slope}: {}", bits / 8.0);

@@ -133,8 +133,7 @@ impl<T: Task> Trainer<'_, T> {
         let file = |stored: &StoredModel| stored.to_bytes().map_err(ExportError::from);
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
             let fixed = FixedWidth { width, granularity: RangeGranularity::Tensor };
-            let config =
-                QuantizationConfig { method: Rounding(fixed), ..self.config.quantization.clone() };
+            let config = QuantizationConfig { method: Rounding(fixed), ..self.config.quantization.clone() };
             let model = float.load_into(self.task.init(&self.device))?;
             let (model, quantizer) = config.attach(model, self.config.seed)?;
             let rounded = self.with_all_metadata(StoredModel::rounded(&model, &quantizer)?);

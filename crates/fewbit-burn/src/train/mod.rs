@@ -1,8 +1,8 @@
 //! The training loop: float steps, then steps under pseudo quantization noise, then the file; for
 //! any model whose owner implements [`Task`].
 
-mod checkpoint;
 mod budget;
+mod checkpoint;
 mod config;
 mod controller;
 mod evaluation;
@@ -11,6 +11,7 @@ mod optimizer;
 mod order;
 mod outcome;
 mod paired;
+mod plan;
 mod run_folder;
 mod state;
 mod task;
@@ -23,6 +24,7 @@ pub use optimizer::Optimizers;
 pub use order::{Batches, permutation};
 pub use outcome::{Event, Outcome, TrainError};
 pub use paired::sign_test;
+pub use plan::RunPlan;
 pub use run_folder::{
     CHECKPOINT_FOLDER, FLOAT_FILE, INITIAL_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder,
     RunFolderError,

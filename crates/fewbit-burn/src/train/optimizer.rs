@@ -6,10 +6,10 @@ use burn::tensor::{Gradients, Tensor};
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use super::config::{OptimizerKind, TrainConfig};
-use crate::quantizer::Quantizer;
-use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
 use crate::method::Method;
+use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
 use crate::penalty::model_bits;
+use crate::quantizer::Quantizer;
 
 /// The optimizers of one phase: of the weights and of the bits.
 pub struct Optimizers {
@@ -37,8 +37,8 @@ impl Optimizers {
         let learned = quantizer.map(|quantizer| quantizer.learned_ids(model).into_iter().collect());
         // LSQ's steps are weights among weights (Esser et al. 2020); but to Adam their scale is nothing, and
         // it would move them as far as weights, which is too far.
-        let is_apart = !matches!(config.quantization.method, Method::Lsq(_))
-            || config.optimizer != OptimizerKind::Sgd;
+        let is_apart =
+            !matches!(config.quantization.method, Method::Lsq(_)) || config.optimizer != OptimizerKind::Sgd;
         let learned = learned.filter(|_| is_apart).unwrap_or_default();
         Self { weights, bits: ModuleOptimizer::from(Adam::default()), scale, learned }
     }

@@ -38,7 +38,9 @@ pub enum TrainError {
         culprit: String,
     },
     /// No file is so small.
-    #[error("a budget of {budget} bytes is too small: without any quantized weight the file has {minimum} bytes")]
+    #[error(
+        "a budget of {budget} bytes is too small: without any quantized weight the file has {minimum} bytes"
+    )]
     BudgetTooSmall {
         /// What was asked for.
         budget: u64,

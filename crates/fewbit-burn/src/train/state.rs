@@ -13,8 +13,8 @@ use super::run_folder::{FLOAT_FILE, RunFolder};
 use super::task::{Task, Teacher};
 use super::trainer::Trainer;
 use crate::control::NoiseClock;
-use crate::quantizer::Quantizer;
 use crate::guard::first_non_finite;
+use crate::quantizer::Quantizer;
 use crate::stored::{ExportError, LoadError, StoredModel};
 
 /// A run between two steps.
@@ -111,12 +111,17 @@ impl<T: Task> Trainer<'_, T> {
     ) -> Result<(), TrainError> {
         let float = self.with_all_metadata(StoredModel::float(&state.model)?);
         float.write_file(&folder.path().join(FLOAT_FILE)).map_err(ExportError::from)?;
-        self.attach(state, folder)?;
+        self.attach(state, || Ok(float))?;
         state.controller = self.controller(state)?;
         Ok(())
     }
 
-    fn attach(&self, state: &mut State<T::Model>, folder: &RunFolder) -> Result<(), TrainError> {
+    /// Attaches the method. `float` gives the float network, which is asked for where it teaches.
+    pub(super) fn attach(
+        &self,
+        state: &mut State<T::Model>,
+        float: impl FnOnce() -> Result<StoredModel, TrainError>,
+    ) -> Result<(), TrainError> {
         let (config, seed) = (&self.config.quantization, self.config.seed);
         let start = self.start_of_steps(&state.model)?;
         let (model, quantizer) = config.attach_from(state.model.clone(), seed, start)?;
@@ -125,9 +130,7 @@ impl<T: Task> Trainer<'_, T> {
         state.optimizers = Optimizers::new(self.config, &model, Some(&quantizer));
         (state.model, state.quantizer) = (model, Some(quantizer));
         if self.config.distillation > 0.0 {
-            let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
-            let float = StoredModel::from_bytes(&float).map_err(LoadError::from)?;
-            let model = float.load_into(self.task.init(&self.device))?;
+            let model = float()?.load_into(self.task.init(&self.device))?;
             let (share, device) = (self.config.distillation, self.device.clone());
             state.teacher = Some(Teacher { model, share, device });
         }
@@ -153,7 +156,10 @@ impl<T: Task> Trainer<'_, T> {
         let mut state = self.start()?;
         state.step = header.step;
         if header.quantized {
-            self.attach(&mut state, folder)?;
+            self.attach(&mut state, || {
+                let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+                Ok(StoredModel::from_bytes(&float).map_err(LoadError::from)?)
+            })?;
         }
         let record = |source: RecordError| CheckpointError::Record { step: header.step, source };
         let model = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model)).map_err(record)?;

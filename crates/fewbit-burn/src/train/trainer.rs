@@ -153,7 +153,7 @@ impl<'a, T: Task> Trainer<'a, T> {
     }
 
     /// The state after one optimizer step, and the loss before it.
-    fn step(
+    pub(super) fn step(
         &self,
         mut state: State<T::Model>,
         batches: &mut Batches,
@@ -177,8 +177,7 @@ impl<'a, T: Task> Trainer<'a, T> {
         let (step, quantizer) = (state.step, state.quantizer.as_ref());
         let lambda = state.controller.map_or(self.config.penalty, |controller| controller.lambda());
         let bits;
-        (state.model, bits) =
-            state.optimizers.learn(self.config, step, state.model, quantizer, loss, lambda);
+        (state.model, bits) = state.optimizers.learn(self.config, step, state.model, quantizer, loss, lambda);
         if let (Some(controller), Some(bits)) = (&mut state.controller, bits) {
             let (done, rate) = (self.config.quantized_share(step), self.config.bits_rate_factor_at(step));
             controller.observe(bits, done, rate);

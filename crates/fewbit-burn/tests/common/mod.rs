@@ -8,8 +8,11 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use fewbit_burn::train::{BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, TrainConfig};
-use fewbit_burn::{QuantizationConfig, FloatStorage};
+use fewbit_burn::nn::distilled_cross_entropy;
+use fewbit_burn::train::{
+    BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, Teacher, TrainConfig,
+};
+use fewbit_burn::{FloatStorage, QuantizationConfig};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]
@@ -89,6 +92,19 @@ impl Task for StripesTask {
         CrossEntropyLossConfig::new().init(device).forward(model.forward(images), labels)
     }
 
+    fn distilled_loss(
+        &self,
+        model: &SmallNet,
+        teacher: &Teacher<SmallNet>,
+        batch: &[BatchRecord],
+        _seed: u64,
+        device: &Device,
+    ) -> Tensor<1> {
+        let (images, labels) = Self::batch(batch.iter().map(|r| r.index as u64), device);
+        let predicted = Tensor::from_inner(teacher.model.forward(images.clone().inner()));
+        distilled_cross_entropy(model.forward(images), labels, predicted, teacher.share)
+    }
+
     fn evaluate(&self, model: &SmallNet, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
         let offset = if split == Split::Test { 200_000 } else { 100_000 };
         let numbers = records.map(|r| r as u64 + offset);
@@ -130,6 +146,9 @@ pub(crate) fn short_config() -> TrainConfig {
         checkpoint_every: 5,
         quantization: QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
         storage: FloatStorage::default(),
+        budget: None,
+        rounding_share: 0.5,
+        distillation: 0.0,
     }
 }
 

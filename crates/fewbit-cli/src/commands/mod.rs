@@ -4,13 +4,18 @@ pub(crate) mod bench;
 pub(crate) mod compress;
 pub(crate) mod eval;
 pub(crate) mod inspect;
+pub(crate) mod plan;
 pub(crate) mod train;
 pub(crate) mod unpack;
 pub(crate) mod verify;
 
-use fewbit_checkpoint::CheckpointError;
+use std::path::Path;
 
-use crate::args::DeviceKind;
+use fewbit_burn::StoredModel;
+use fewbit_checkpoint::{Checkpoint, CheckpointError};
+use fewbit_zoo::recipe::{self, Recipe};
+
+use crate::args::{BudgetArgs, DeviceKind};
 use crate::failure::Failure;
 
 /// Sets the number of threads of everything that follows.
@@ -39,4 +44,31 @@ fn checkpoint_failure(error: CheckpointError) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+/// A recipe with what the command line sets, in its order; a budget and a seed after that.
+fn recipe_with(
+    name: &str,
+    overrides: &[String],
+    budget: &BudgetArgs,
+    seed: Option<u64>,
+) -> Result<Recipe, Failure> {
+    let mut settings = Vec::new();
+    for text in overrides {
+        let Some((key, value)) = text.split_once('=') else {
+            return Err(Failure::new(format!("--set {text}: no `=` found, KEY=VALUE needed")));
+        };
+        settings.push((key.trim().to_owned(), value.trim().to_owned()));
+    }
+    settings.extend(budget.setting());
+    settings.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
+    Ok(recipe::resolve(name, &settings)?)
+}
+
+/// The weights of a checkpoint under the names of the recipe's network; checked that they fit.
+fn initial_weights(path: &Path, recipe: &Recipe) -> Result<StoredModel, Failure> {
+    let checkpoint = Checkpoint::open(path).map_err(checkpoint_failure)?;
+    let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
+    fewbit_zoo::as_network_of(recipe, &weights).map_err(|error| Failure::from(error).about(path))?;
+    Ok(weights)
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
-use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::Experiment;
-use fewbit_zoo::recipe::{self, Recipe};
+use fewbit_zoo::recipe::Recipe;
 
-use super::{checkpoint_failure, device, use_threads};
+use super::{device, initial_weights, recipe_with, use_threads};
 use crate::Verdict;
 use crate::args::{DeviceKind, Format, TrainArgs};
 use crate::failure::{Failure, say};
@@ -32,16 +31,15 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         (None, Some(run)) => RunFolder::open(run)?.data_path()?,
         (None, None) => None,
     };
-    let initial = match &args.from {
-        Some(path) => {
-            let checkpoint = Checkpoint::open(path).map_err(checkpoint_failure)?;
-            let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
-            // Whether they fit, before data are read and a folder is made.
-            fewbit_zoo::as_network_of(&recipe, &weights).map_err(|error| Failure::from(error).about(path))?;
-            Some(weights)
+    // Whether weights and budget fit, before data are read and a folder is made.
+    let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
+    if args.resume.is_none() {
+        let plan = fewbit_zoo::plan(&recipe, initial.clone(), 0, &device)?;
+        if let Some(budget) = plan.budget {
+            let [smallest, largest, budget] = [plan.run.smallest, plan.run.largest, budget].map(grouped);
+            say(format_args!("a file of at most {budget} bytes; {smallest} to {largest} are possible"));
         }
-        None => None,
-    };
+    }
     let experiment = Experiment::prepare(&recipe, data.as_deref())?;
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
@@ -91,17 +89,7 @@ fn recipe(args: &TrainArgs) -> Result<Recipe, Failure> {
         let text = RunFolder::open(run)?.recipe()?;
         return Ok(Recipe::parse(&text)?);
     }
-    let mut overrides = Vec::new();
-    for text in &args.overrides {
-        let Some((key, value)) = text.split_once('=') else {
-            return Err(Failure::new(format!("--set {text}: no `=` found, KEY=VALUE needed")));
-        };
-        overrides.push((key.trim().to_owned(), value.trim().to_owned()));
-    }
-    if let Some(seed) = args.seed {
-        overrides.push(("seed".to_owned(), seed.to_string()));
-    }
-    Ok(recipe::resolve(&args.recipe, &overrides)?)
+    recipe_with(&args.recipe, &args.overrides, &args.budget, args.seed)
 }
 
 fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {

@@ -2,6 +2,7 @@
 
 mod error;
 mod evaluation;
+mod planning;
 mod tasks;
 
 use std::path::Path;
@@ -12,10 +13,11 @@ use burn::tensor::Device;
 use fewbit::WriteError;
 use fewbit::atomic::write_atomically;
 use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
-use fewbit_burn::{QuantizationConfig, ExportError, LoadError, StoredModel};
+use fewbit_burn::{ExportError, LoadError, QuantizationConfig, StoredModel};
 
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
+pub use self::planning::{Plan, PlannedTensor, plan};
 use self::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
 use crate::models::ModelConfig;
 use crate::recipe::Recipe;

@@ -74,6 +74,16 @@ words! {
 }
 
 words! {
+    /// What the penalty of `fewbit` counts.
+    SizeEstimate {
+        /// The bits that the entropy coder will write.
+        Coded = "coded",
+        /// The bits of codes without a coder.
+        Nominal = "nominal",
+    }
+}
+
+words! {
     /// The law of the pseudo quantization noise.
     Noise {
         /// Normal with standard deviation of half a step.
@@ -173,6 +183,8 @@ pub struct QuantizationConfig {
     pub bits_schedule: Schedule,
     /// What has a range or step of its own; of `diffq` the tensor has.
     pub granularity: Granularity,
+    /// What the penalty of `fewbit` counts.
+    pub size_estimate: SizeEstimate,
     /// The width of methods that have one for all weights, 1 to 16.
     pub bits: u8,
     /// Of the weights that `quant-noise` rounds in a step.
@@ -216,11 +228,8 @@ impl BudgetConfig {
     }
 
     pub(super) fn validate_together(&self, method: Method) -> Result<(), SettingError> {
-        let given = [
-            ("bytes", self.bytes.map(|bytes| bytes as f64)),
-            ("ratio", self.ratio),
-            ("bits", self.bits),
-        ];
+        let given =
+            [("bytes", self.bytes.map(|bytes| bytes as f64)), ("ratio", self.ratio), ("bits", self.bits)];
         let mut given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
         let Some((first, _)) = given.next() else {
             return match method {
@@ -236,7 +245,8 @@ impl BudgetConfig {
             return Err(SettingError::invalid(format!("budget.{second}"), value, needed));
         }
         if !matches!(method, Method::Fewbit | Method::Diffq) {
-            let needed = "\"fewbit\" or \"diffq\" where there is a budget: a file of one width has the size it has";
+            let needed =
+                "\"fewbit\" or \"diffq\" where there is a budget: a file of one width has the size it has";
             return Err(SettingError::invalid("quantization.method", format!("\"{method}\""), needed));
         }
         Ok(())
@@ -322,6 +332,7 @@ impl Default for QuantizationConfig {
             bits_learning_rate: 1e-3,
             bits_schedule: Schedule::Constant,
             granularity: Granularity::Tensor,
+            size_estimate: SizeEstimate::Coded,
             bits: 4,
             noise_share: 0.5,
             rounding_share: 0.5,

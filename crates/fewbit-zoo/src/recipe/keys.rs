@@ -2,7 +2,9 @@
 
 use toml::{Table, Value};
 
-use super::config::{Augment, Floats, Granularity, Method, Noise, OptimizerKind, Parametrisation, Schedule};
+use super::config::{
+    Augment, Floats, Granularity, Method, Noise, OptimizerKind, Parametrisation, Schedule, SizeEstimate,
+};
 use super::error::RecipeError;
 use crate::data::DataSetKind;
 use crate::models::ModelConfig;
@@ -41,6 +43,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("bits_learning_rate", RATE),
         ("bits_schedule", Kind::Choice(Schedule::WORDS)),
         ("granularity", Kind::Choice(Granularity::WORDS)),
+        ("size_estimate", Kind::Choice(SizeEstimate::WORDS)),
         ("bits", Kind::Count { least: 1, most: 16 }),
         ("noise_share", SHARE),
         ("rounding_share", SHARE),

@@ -15,8 +15,8 @@ mod tests;
 
 pub use builtin::builtin_names;
 pub use config::{
-    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation,
-    QuantizationConfig, Schedule, StorageConfig, TrainingConfig,
+    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind,
+    Parametrisation, QuantizationConfig, Schedule, SizeEstimate, StorageConfig, TrainingConfig,
 };
 pub use error::RecipeError;
 pub use overrides::{resolve, set};

@@ -63,7 +63,8 @@ fn overridden(mut table: Table, overrides: &[(String, String)]) -> Result<Recipe
 /// Sets one key of a recipe's table: `set(&mut table, "training.batch_size", "64")`.
 ///
 /// The value is read as TOML (`64`, `true`, `["a", "b"]`); what is not TOML is a text, so that quotes may be left out. Another
-/// `model.kind` starts from that kind's defaults, as the other kind's keys would mean nothing: set it before them.
+/// `model.kind` starts from that kind's defaults, as the other kind's keys would mean nothing: set it before them. A key of
+/// `budget` takes the place of another.
 ///
 /// # Errors
 /// [`SettingError::UnknownKey`] with the nearest known key. The value is checked later, with the whole recipe.
@@ -79,7 +80,8 @@ pub fn set(table: &mut Table, key: &str, value: &str) -> Result<(), SettingError
         let needed = format!("a table, `[{section}]`");
         return Err(SettingError::invalid(section, setting::shortened(entry), needed));
     };
-    if key == "model.kind" && entry.get("kind") != Some(&value) {
+    // One way to say how large a file may be takes the place of another.
+    if section == "budget" || key == "model.kind" && entry.get("kind") != Some(&value) {
         entry.clear();
     }
     entry.insert(name.into(), value);

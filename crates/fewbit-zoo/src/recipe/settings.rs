@@ -6,7 +6,7 @@ use fewbit_burn::{DiffQConfig, FixedWidth, FloatStorage, NoiseLaw, QuantizationC
 
 use super::{
     Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
-    Schedule,
+    Schedule, SizeEstimate,
 };
 use crate::data::augment::Augmentation;
 
@@ -42,7 +42,11 @@ impl Recipe {
                     GroupSetting::Weights(weights) => weights.get() as usize,
                     GroupSetting::Tensor => usize::MAX,
                 };
-                Of::Fewbit(StepConfig { granularity, group_size })
+                let estimate = match q.size_estimate {
+                    SizeEstimate::Coded => fewbit_burn::SizeEstimate::Coded,
+                    SizeEstimate::Nominal => fewbit_burn::SizeEstimate::Nominal,
+                };
+                Of::Fewbit(StepConfig { granularity, group_size, estimate })
             }
             Method::Diffq => Of::DiffQ(self.diffq_config()),
             Method::Lsq => Of::Lsq(fixed),

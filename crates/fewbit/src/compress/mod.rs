@@ -20,11 +20,11 @@ use std::error::Error;
 use rayon::prelude::*;
 
 pub use self::memory::MemorySource;
-pub use self::stepped::{quantize_stepped, stored_step};
 use self::stepped::{form_of, nearest_stored};
+pub use self::stepped::{quantize_stepped, stored_step};
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
-    RangeGranularity, Ranges, ValueRange, WriteError,
+    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeGranularity,
+    Ranges, ValueRange, WriteError,
 };
 
 /// Levels of a weight are at most this far from zero: widths of 8 bits.

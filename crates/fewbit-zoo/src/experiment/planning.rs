@@ -1,0 +1,143 @@
+//! What a recipe will take and what its file can be, without its data.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use fewbit_burn::layout::parameters;
+use fewbit_burn::train::{RunPlan, Task, TrainConfig, Trainer};
+use fewbit_burn::{QuantizationConfig, StoredModel};
+
+use super::tasks::{Data, TaskSettings, TaskVisitor, with_task};
+use super::{ExperimentError, metadata};
+use crate::data::augment::Augmentation;
+use crate::data::{ImageData, ImageSet, ImageShape, TextSet};
+use crate::models::ModelInput;
+use crate::recipe::Recipe;
+
+/// The plan of a recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Time, memory and the sizes that a file can have.
+    pub run: RunPlan,
+    /// Most bytes that the recipe allows.
+    pub budget: Option<u64>,
+    /// Steps of each phase.
+    pub float_steps: u64,
+    /// Steps with quantization.
+    pub quantized_steps: u64,
+    /// Every tensor of the network, the largest first.
+    pub tensors: Vec<PlannedTensor>,
+}
+
+/// A tensor of the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTensor {
+    /// Its path.
+    pub path: String,
+    /// Its stored shape.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub values: u64,
+    /// Whether the method makes it small.
+    pub quantized: bool,
+}
+
+impl Plan {
+    /// Values of the network.
+    pub fn values(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.values).sum()
+    }
+
+    /// Values that the method makes small.
+    pub fn quantized(&self) -> u64 {
+        self.tensors.iter().filter(|tensor| tensor.quantized).map(|tensor| tensor.values).sum()
+    }
+
+    /// Seconds of all steps, where they were timed.
+    pub fn seconds(&self) -> Option<f64> {
+        let phase = |steps: u64, seconds: Option<f64>| {
+            if steps == 0 { Some(0.0) } else { seconds.map(|seconds| seconds * steps as f64) }
+        };
+        let float = phase(self.float_steps, self.run.float_step_seconds)?;
+        Some(float + phase(self.quantized_steps, self.run.quantized_step_seconds)?)
+    }
+}
+
+/// The plan of `recipe`, from `initial` weights or random ones. `timed_steps` steps of each phase are made
+/// on records of noise to measure time and memory.
+///
+/// # Errors
+/// [`ExperimentError`]: a budget that no file keeps, `initial` weights that are not the network's, a
+/// method that does not fit.
+pub fn plan(
+    recipe: &Recipe,
+    initial: Option<StoredModel>,
+    timed_steps: u64,
+    device: &Device,
+) -> Result<Plan, ExperimentError> {
+    struct Planning<'r> {
+        recipe: &'r Recipe,
+        config: TrainConfig,
+        initial: Option<StoredModel>,
+        timed_steps: u64,
+        device: &'r Device,
+    }
+    impl TaskVisitor for Planning<'_> {
+        type Output = Result<(RunPlan, Vec<PlannedTensor>), ExperimentError>;
+
+        fn visit<T: Task>(self, task: &T) -> Self::Output {
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let trainer = Trainer::new(task, &self.config, self.device, &stop).with_initial(self.initial);
+            let trainer = metadata(self.recipe)
+                .into_iter()
+                .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
+            let tensors = tensors(&task.init(self.device), &self.config.quantization);
+            Ok((trainer.plan(self.timed_steps)?, tensors))
+        }
+    }
+    let config = recipe.train_config();
+    let settings = TaskSettings {
+        set: recipe.data.set,
+        validation: 0,
+        augmentation: Augmentation::NONE,
+        context: recipe.training.context,
+        fingerprinted: String::new(),
+    };
+    let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
+    let data = noise(recipe)?;
+    let planning = Planning { recipe, config, initial, timed_steps, device };
+    let (run, tensors) = with_task(&recipe.model, data, settings, planning)?;
+    Ok(Plan { run, budget, float_steps, quantized_steps, tensors })
+}
+
+fn tensors<M: Module>(model: &M, config: &QuantizationConfig) -> Vec<PlannedTensor> {
+    let (entries, _) = parameters(model);
+    let planned = entries.iter().map(|entry| PlannedTensor {
+        path: entry.path.clone(),
+        shape: entry.orientation.swap_shape(&entry.shape),
+        values: entry.len() as u64,
+        quantized: config.chooses(entry),
+    });
+    let mut planned: Vec<_> = planned.collect();
+    planned.sort_by_key(|tensor| std::cmp::Reverse(tensor.values));
+    planned
+}
+
+/// Records for one batch.
+fn noise(recipe: &Recipe) -> Result<Data, ExperimentError> {
+    let records = recipe.training.batch_size;
+    let byte = |index: usize| (index.wrapping_mul(0x9E37_79B9) >> 16) as u8;
+    Ok(match recipe.model.input() {
+        ModelInput::Images { shape: [channels, height, width], classes } => {
+            let shape = ImageShape { channels, height, width };
+            let pixels = (0..records * shape.values()).map(byte).collect();
+            let labels = (0..records).map(|record| (record % classes) as u8).collect();
+            let train = ImageSet::new(shape, classes, pixels, labels)?;
+            let test = train.range(0..1);
+            Data::Images(ImageData { train, test })
+        }
+        ModelInput::Bytes { .. } => {
+            let train = (0..(records + 2) * recipe.training.context).map(byte).collect();
+            Data::Text(TextSet { train, test: Vec::new() })
+        }
+    })
+}
