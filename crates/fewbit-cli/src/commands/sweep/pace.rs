@@ -1,6 +1,6 @@
 //! Seconds per step of a run that has not been made, from runs that have, or from a few steps made for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fewbit_zoo::recipe::Recipe;
@@ -139,7 +139,7 @@ pub(super) fn time(run: &Planned, launch: &Launch, start: Option<&Start>) -> Res
     }
 }
 
-fn steps_in(folder: &PathBuf) -> u64 {
+fn steps_in(folder: &Path) -> u64 {
     Run::read(folder).map_or(0, |run| run.metrics.step)
 }
 

@@ -82,15 +82,18 @@ pub(super) fn csv(table: &Table) -> String {
         ]);
         lines.push(line);
     }
-    lines.iter().map(|line| format!("{}\n", line.iter().map(quoted).collect::<Vec<_>>().join(","))).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}\n", line.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",")))
+        .collect()
 }
 
 /// A cell as RFC 4180 has it.
-fn quoted(cell: &String) -> String {
+fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {
-        cell.clone()
+        cell.to_owned()
     }
 }
 
