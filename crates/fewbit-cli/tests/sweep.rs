@@ -174,8 +174,8 @@ fn a_signal_stops_all_runs_and_the_same_command_goes_on() {
     assert!(!scratch.path("runs/quick-start,seed=9").exists(), "no run is begun after a signal");
     scratch.run(&short_sweep(&long)).ok();
     let log = fs::read_to_string(scratch.path("runs/quick-start,seed=7.log")).unwrap();
-    let resumed = log.lines().filter(|line| line.starts_with("resumed at step "));
-    assert!(resumed.last().is_some_and(|line| line != "resumed at step 0"), "{log}");
+    let mut resumed = log.lines().filter(|line| line.starts_with("resumed at step "));
+    assert!(resumed.next_back().is_some_and(|line| line != "resumed at step 0"), "{log}");
 }
 
 #[test]
