@@ -44,7 +44,8 @@ impl Metrics {
 
     /// Seconds between the last step and the last result, where there is one.
     pub(crate) fn seconds_of_results(&self) -> Option<f64> {
-        let (_, steps_ended) = self.spans.last()?.last;
+        // A run may have no steps: rounding a checkpoint takes none.
+        let steps_ended = self.spans.last().map_or(0.0, |span| span.last.1);
         Some(self.results.last()?.seconds - steps_ended).filter(|seconds| *seconds >= 0.0)
     }
 
@@ -67,10 +68,9 @@ impl Metrics {
 }
 
 impl Span {
-    /// Mean seconds of a step, where there were enough of them.
-    pub(crate) fn seconds_per_step(&self) -> Option<f64> {
-        let steps = self.last.0.checked_sub(self.first.0).filter(|steps| *steps > 0)?;
-        Some((self.last.1 - self.first.1) / steps as f64).filter(|seconds| *seconds >= 0.0)
+    /// Steps that count, and their seconds.
+    pub(crate) fn timed(&self) -> (u64, f64) {
+        (self.last.0.saturating_sub(self.first.0), (self.last.1 - self.first.1).max(0.0))
     }
 }
 
@@ -96,9 +96,8 @@ mod tests {
         lines.push(step(5, "noise", 12.0));
         let metrics = read(&lines);
         assert_eq!(metrics.step, 5);
-        let spans: Vec<_> =
-            metrics.spans.iter().map(|span| (span.phase.as_str(), span.seconds_per_step())).collect();
-        assert_eq!(spans, [("float", Some(1.0)), ("noise", None)]);
+        let spans: Vec<_> = metrics.spans.iter().map(|span| (span.phase.as_str(), span.timed())).collect();
+        assert_eq!(spans, [("float", (2, 2.0)), ("noise", (0, 0.0))]);
     }
 
     #[test]

@@ -22,13 +22,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(30);
 const NEVER: usize = 1 << 30;
 
 /// The settings that decide what a step costs, or that begin the keys of such settings.
-const COSTLY: [&str; 7] = [
+const COSTLY: [&str; 9] = [
     "data.set",
     "model.",
     "quantization.method",
+    "quantization.granularity",
     "quantization.group_size",
     "training.batch_size",
     "training.context",
+    "training.distillation",
     "training.optimizer",
 ];
 
@@ -61,17 +63,16 @@ impl StepsLeft {
 }
 
 impl Pace {
-    /// The mean over runs that say something about a phase.
+    /// The mean over runs, each step counting the same.
     pub(super) fn mean<'a>(runs: impl Iterator<Item = &'a Metrics> + Clone) -> Self {
-        let mean = |seconds: Vec<f64>| {
-            (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
-        };
         let phase = |is_float: bool| {
             let spans = runs.clone().flat_map(|metrics| &metrics.spans);
-            let spans = spans.filter(|span| (span.phase == FLOAT) == is_float);
-            mean(spans.filter_map(Span::seconds_per_step).collect())
+            let timed = spans.filter(|span| (span.phase == FLOAT) == is_float).map(Span::timed);
+            let (steps, seconds) = timed.fold((0, 0.0), |all, span| (all.0 + span.0, all.1 + span.1));
+            (steps > 0).then(|| seconds / steps as f64)
         };
-        let results = mean(runs.clone().filter_map(Metrics::seconds_of_results).collect());
+        let results: Vec<f64> = runs.clone().filter_map(Metrics::seconds_of_results).collect();
+        let results = (!results.is_empty()).then(|| results.iter().sum::<f64>() / results.len() as f64);
         Self { float: phase(true), quantized: phase(false), results }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fewbit::atomic::write_atomically;
 use fewbit_burn::StoredModel;
-use fewbit_burn::train::{CHECKPOINT_FOLDER, INITIAL_FILE};
+use fewbit_burn::train::{CHECKPOINT_FOLDER, INITIAL_FILE, MODEL_FILE};
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::recipe::Recipe;
 
@@ -44,8 +44,9 @@ impl Start {
 
 /// Whether the run in the folder `run` started where it would start now; one that has not started may start anywhere.
 pub(super) fn check_same(run: &Path, start: Option<&Start>) -> Result<(), Failure> {
-    let is_under_way =
+    let has_checkpoint =
         fs::read_dir(run.join(CHECKPOINT_FOLDER)).is_ok_and(|mut entries| entries.next().is_some());
+    let is_under_way = has_checkpoint || run.join(MODEL_FILE).exists();
     let kept = fs::read(run.join(INITIAL_FILE)).ok();
     let (found, needed) = match (kept, start) {
         (Some(kept), Some(start)) if kept == start.file => return Ok(()),
