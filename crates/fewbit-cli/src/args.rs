@@ -18,6 +18,10 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Says before any training how small a file can be and what the run will take.
     Plan(PlanArgs),
+    /// Trains a run for every combination of settings, several at once, and prints the table of all.
+    Sweep(SweepArgs),
+    /// Prints the results of runs side by side, averaged over seeds.
+    Table(TableArgs),
     /// Makes a small file from a trained checkpoint, without training.
     Compress(CompressArgs),
     /// Prints the task's metric of a .fewbit file.
@@ -50,6 +54,17 @@ pub(crate) enum DeviceKind {
     Cuda,
     /// Any GPU that Vulkan, Metal or DirectX reach; needs a build with `--features wgpu`.
     Wgpu,
+}
+
+impl DeviceKind {
+    /// As it is typed.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        }
+    }
 }
 
 #[derive(Args)]
@@ -115,6 +130,68 @@ pub(crate) struct PlanArgs {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct SweepArgs {
+    /// A built-in recipe or the path of a TOML file.
+    pub(crate) recipe: String,
+    /// A field of the recipe and the values that it takes in turn, as in `seed=0,1,2`; may be repeated, for all combinations.
+    #[arg(long, value_name = "KEY=VALUE,VALUE", help_heading = "Training", required = true)]
+    pub(crate) over: Vec<String>,
+    /// Overrides a field of the recipe in every run; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Training")]
+    pub(crate) overrides: Vec<String>,
+    /// The data set's folder or file; the quick start needs none.
+    #[arg(long, value_name = "PATH", help_heading = "Training")]
+    pub(crate) data: Option<PathBuf>,
+    /// A trained checkpoint that every run starts from.
+    #[arg(long, value_name = "CHECKPOINT", help_heading = "Training")]
+    pub(crate) from: Option<PathBuf>,
+    /// The folder of the run folders; runs that are finished in it stay, others go on.
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+    /// Lists the runs and the hours that they will take, and trains none.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) dry_run: bool,
+    /// How the table at the end is printed.
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
+    pub(crate) format: Format,
+    /// Runs at once.
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
+    /// Threads of each run on the CPU; by default its share of the cores. Results do not depend on it.
+    #[arg(long, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Where the networks run.
+    #[arg(long, value_enum, default_value = "cpu", help_heading = "Machine")]
+    pub(crate) device: DeviceKind,
+}
+
+/// How a table of runs is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Aligned columns.
+    Text,
+    /// For a document.
+    Markdown,
+    /// For a spreadsheet, numbers in full.
+    Csv,
+    /// One JSON object with every run and every group, numbers in full.
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct TableArgs {
+    /// Run folders, or folders that hold them, as of a sweep.
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The fields that runs are told apart by, averaging over all others; by default all but the seed.
+    #[arg(long, value_name = "KEY,KEY", value_delimiter = ',')]
+    pub(crate) by: Option<Vec<String>>,
+    /// How the table is printed.
+    #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
+    pub(crate) format: TableFormat,
 }
 
 /// How large a file may be; every way of saying it means bytes on disk, everything included.

@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod progress;
 mod report;
+mod runs;
 
 use std::process::ExitCode;
 
@@ -27,12 +28,17 @@ pub(crate) enum Verdict {
     Interrupted,
 }
 
+impl Verdict {
+    /// The exit code of a run that was stopped and can go on.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::CheckFailed) => ExitCode::from(1),
-        Ok(Verdict::Interrupted) => ExitCode::from(130),
+        Ok(Verdict::Interrupted) => ExitCode::from(Verdict::INTERRUPTED),
         // The reader of a pipe has gone, as `head` does: nothing is wrong.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
@@ -46,6 +52,8 @@ fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Train(args) => commands::train::run(args),
         Command::Plan(args) => commands::plan::run(args),
+        Command::Sweep(args) => commands::sweep::run(args),
+        Command::Table(args) => commands::table::run(&args),
         Command::Compress(args) => commands::compress::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Inspect(args) => commands::inspect::run(args),

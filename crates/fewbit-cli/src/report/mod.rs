@@ -1,6 +1,7 @@
 //! Results for people and for programs, from one type each.
 
 pub(crate) mod inspection;
+pub(crate) mod metric;
 pub(crate) mod results;
 
 use std::io::{self, Write};

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use fewbit_burn::train::ResultRow;
 use serde::Serialize;
 
-use super::grouped;
+use super::{grouped, metric};
 
 /// The rows of a run with where its files are.
 #[derive(Serialize)]
@@ -18,18 +18,11 @@ pub(crate) struct RunReport<'a> {
 /// For people: one line per method.
 pub(crate) fn print(rows: &[ResultRow]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let metric = rows.first().map_or("value", |row| row.metric.as_str());
-    let title = match metric {
-        "accuracy" => "accuracy",
-        "bits_per_byte" => "bits/byte",
-        other => other,
-    };
+    let measured = rows.first().map_or("value", |row| row.metric.as_str());
+    let title = metric::title(measured);
     writeln!(out, "{:<24}{title:>10}{:>12}{:>11}{:>8}   p", "method", "bytes", "mean bits", "ratio")?;
     for row in rows {
-        let value = match metric {
-            "accuracy" => format!("{:.2} %", 100.0 * row.value),
-            _ => format!("{:.4}", row.value),
-        };
+        let value = metric::value(measured, row.value);
         let ratio = row.float_bytes as f64 / row.bytes as f64;
         let p = row.p_value.map_or("—".to_owned(), probability);
         writeln!(
