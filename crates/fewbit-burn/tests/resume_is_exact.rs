@@ -14,7 +14,7 @@ use fewbit_burn::train::{
     CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, OptimizerKind, Outcome, Row, RunFolder, Split, Task,
     TrainConfig, Trainer, evaluate, mean,
 };
-use fewbit_burn::{StoredModel, load};
+use fewbit_burn::{Method, QuantizationConfig, StepConfig, StoredModel, load};
 
 const TASK: StripesTask = StripesTask { records: 70 };
 
@@ -56,10 +56,21 @@ fn metrics(path: &Path) -> Vec<serde_json::Value> {
     text.lines().map(row).collect()
 }
 
+/// fewbit's own method with a budget and a teacher: what it finds while training must be kept, too.
+fn budget_config() -> TrainConfig {
+    let method = Method::Fewbit(StepConfig::default());
+    let quantization = QuantizationConfig { method, ..short_config().quantization };
+    TrainConfig { quantization, budget: Some(330), penalty: 1.0, distillation: 0.5, ..short_config() }
+}
+
 #[test]
 fn an_interrupted_run_ends_as_an_uninterrupted_one() {
-    for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adam] {
-        let config = TrainConfig { optimizer, ..short_config() };
+    for (optimizer, config) in [
+        (OptimizerKind::Sgd, short_config()),
+        (OptimizerKind::Adam, short_config()),
+        (OptimizerKind::Sgd, budget_config()),
+    ] {
+        let config = TrainConfig { optimizer, ..config };
         let scratch = tempfile::tempdir().unwrap();
         let whole = scratch.path().join("whole");
         assert!(matches!(train(&whole, &config, false, None), Outcome::Finished(_)));
@@ -92,15 +103,17 @@ fn a_run_killed_without_warning_goes_on_from_its_last_checkpoint() {
 #[test]
 fn threads_do_not_change_a_byte() {
     let scratch = tempfile::tempdir().unwrap();
-    let files: Vec<Vec<u8>> = [1, 2, 3]
-        .map(|threads| {
-            let path = scratch.path().join(threads.to_string());
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| train(&path, &short_config(), false, None));
-            model_bytes(&path)
-        })
-        .into();
-    assert!(files[0] == files[1] && files[1] == files[2]);
+    for (name, config) in [("diffq", short_config()), ("fewbit", budget_config())] {
+        let files: Vec<Vec<u8>> = [1, 2, 3]
+            .map(|threads| {
+                let path = scratch.path().join(format!("{name}-{threads}"));
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| train(&path, &config, false, None));
+                model_bytes(&path)
+            })
+            .into();
+        assert!(files[0] == files[1] && files[1] == files[2], "{name}");
+    }
 }
 
 #[test]
