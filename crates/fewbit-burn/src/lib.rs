@@ -23,7 +23,7 @@ pub mod train;
 pub use config::{AttachError, QuantizationConfig};
 pub use control::{Control, Mode, NoiseClock};
 pub use fewbit_kernels::NoiseLaw;
-pub use method::{DiffQConfig, FixedWidth, Method, SizeEstimate, StepConfig};
+pub use method::{DiffQConfig, FixedWidth, Method, SizeEstimate, StepConfig, StepSpace};
 pub use penalty::{SizePenalty, soft_size};
 pub use quantizer::Quantizer;
 pub use reparam::WeightQuantizer;

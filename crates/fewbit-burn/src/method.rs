@@ -15,7 +15,7 @@ pub enum Method {
     DiffQ(DiffQConfig),
     /// Learned step size quantization (Esser et al. 2020): one width, the step learned, rounding passed
     /// straight through.
-    Lsq(FixedWidth),
+    Lsq(FixedWidth, StepSpace),
     /// Quantization-aware training with a straight-through estimator (Jacob et al. 2018): one width from
     /// the smallest to the largest weight.
     Qat(FixedWidth),
@@ -59,6 +59,17 @@ impl Default for StepConfig {
     fn default() -> Self {
         Self { granularity: RangeGranularity::Tensor, group_size: 16, estimate: SizeEstimate::Coded }
     }
+}
+
+/// In which form LSQ learns a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepSpace {
+    /// As published: the step is a weight among weights, its gradient scaled.
+    #[default]
+    Linear,
+    /// Its logarithm, by an Adam of its own: for networks whose weights Adam moves, to which the scale of a
+    /// gradient means nothing.
+    Logarithm,
 }
 
 /// One width for every weight.

@@ -12,7 +12,7 @@ use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
 use crate::config::AttachError;
 use crate::control::NoiseClock;
 use crate::layout::{Orientation, ParameterEntry};
-use crate::method::{FixedWidth, Method, SizeEstimate};
+use crate::method::{FixedWidth, Method, SizeEstimate, StepSpace};
 use crate::step::{best_step, lsq_step};
 
 /// What does not change while a parameter is trained.
@@ -108,12 +108,13 @@ impl Site {
                 let steps = Steps { levels: (furthest, furthest), gradient_scale: None, size };
                 (of_channels(config.granularity), Scheme::Steps(steps))
             }
-            Method::Lsq(fixed) | Method::NearestRounding(fixed) => {
+            Method::Lsq(fixed, _) | Method::NearestRounding(fixed) => {
                 let (levels, groups) = (fixed.levels(), of_channels(fixed.granularity));
                 let weights = Grouping::new(groups, len).size() as f32;
                 // Esser et al. 2020, section 2.2; of one bit the levels above zero count as one.
                 let scale = 1.0 / (weights * f32::from(levels.1.max(1))).sqrt();
-                let steps = Steps { levels, gradient_scale: Some(scale), size: None };
+                let is_linear = !matches!(method, Method::Lsq(_, StepSpace::Logarithm));
+                let steps = Steps { levels, gradient_scale: is_linear.then_some(scale), size: None };
                 (groups, Scheme::Steps(steps))
             }
             Method::Qat(fixed) | Method::Rounding(fixed) => {

@@ -10,7 +10,8 @@ use common::{StripesTask, short_config};
 use fewbit::{RangeGranularity, ReadError, read_file};
 use fewbit_burn::train::{Outcome, RunFolder, TrainConfig, TrainError, Trainer};
 use fewbit_burn::{
-    DiffQConfig, FixedWidth, Method, QuantizationConfig, SizeEstimate, StepConfig, StoredModel, StoredTensor,
+    DiffQConfig, FixedWidth, Method, QuantizationConfig, SizeEstimate, StepConfig, StepSpace, StoredModel,
+    StoredTensor,
 };
 
 /// burn's generator is the process's.
@@ -86,7 +87,7 @@ fn what_cannot_be_kept_is_refused_before_the_first_step() {
         }
     }
     let width = fewbit::BitWidth::new(3).unwrap();
-    let lsq = Method::Lsq(FixedWidth { width, granularity: RangeGranularity::Tensor });
+    let lsq = Method::Lsq(FixedWidth { width, granularity: RangeGranularity::Tensor }, StepSpace::Linear);
     assert!(matches!(train(&config(lsq, 500)).unwrap_err(), TrainError::BudgetNotKept));
 }
 

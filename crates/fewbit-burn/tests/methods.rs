@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::values;
 use fewbit::{BitWidth, RangeGranularity};
 use fewbit_burn::{
-    FixedWidth, Method, Mode, QuantizationConfig, Quantizer, StepConfig, StoredModel, StoredTensor,
-    WeightQuantizer,
+    FixedWidth, Method, Mode, QuantizationConfig, Quantizer, StepConfig, StepSpace, StoredModel,
+    StoredTensor, WeightQuantizer,
 };
 
 fn autodiff() -> Device {
@@ -44,7 +44,8 @@ fn every_method() -> Vec<Method> {
         let fixed = fixed(3, granularity);
         [
             steps(granularity),
-            Method::Lsq(fixed),
+            Method::Lsq(fixed, StepSpace::Linear),
+            Method::Lsq(fixed, StepSpace::Logarithm),
             Method::Qat(fixed),
             Method::QuantNoise(fixed, 0.5),
             Method::Rounding(fixed),
@@ -73,7 +74,8 @@ fn what_rounding_trains_with_is_what_the_file_has() {
 
 #[test]
 fn a_fixed_width_has_at_most_its_levels() {
-    for method in [Method::Lsq, Method::Qat, Method::Rounding, Method::NearestRounding] {
+    let lsq = |fixed| Method::Lsq(fixed, StepSpace::Linear);
+    for method in [lsq, Method::Qat, Method::Rounding, Method::NearestRounding] {
         for bits in 1..=4 {
             let (layer, quantizer) = layer(method(fixed(bits, RangeGranularity::Tensor)), &autodiff());
             quantizer.control().set_mode(Mode::Rounded);
@@ -89,7 +91,8 @@ fn a_fixed_width_has_at_most_its_levels() {
 /// the step gets `Σ (q - w/s)` within and `Σ q` beyond (Esser et al. 2020, equation 3), times the factor.
 #[test]
 fn the_gradients_of_learned_steps_are_the_papers() {
-    let (layer, quantizer) = layer(Method::Lsq(fixed(2, RangeGranularity::Tensor)), &autodiff());
+    let (layer, quantizer) =
+        layer(Method::Lsq(fixed(2, RangeGranularity::Tensor), StepSpace::Linear), &autodiff());
     quantizer.control().set_mode(Mode::StraightThrough);
     let gradients = layer.weight.val().sum().backward();
     let (weights, step) = (values(layer.weight.base().detach()), values(learned(&layer).detach())[0]);

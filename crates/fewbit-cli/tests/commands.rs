@@ -106,7 +106,11 @@ fn train_prints_a_table_or_one_object() {
     assert!(scratch.path("runs/quick-start/model.fewbit").exists());
     // Without `--out` the next run takes the next name.
     let out = scratch.run(&short_train(&["--seed", "3"])).ok();
-    assert!(out.stdout.contains("rounded after training") && out.stdout.contains("DiffQ"), "{}", out.stdout);
+    assert!(
+        out.stdout.contains("rounded after training") && out.stdout.contains("\nfewbit "),
+        "{}",
+        out.stdout
+    );
     let files = ["quick-start", "quick-start-2"]
         .map(|run| fs::read(scratch.path("runs").join(run).join("model.fewbit")));
     let [first, second] = files.map(Result::unwrap);

@@ -53,7 +53,7 @@ fn a_sweep_makes_each_run_once_and_a_table_of_all() {
     let first = scratch.run(&grid(&["--jobs", "2"])).ok();
     assert_eq!(folders(&runs), RUNS);
     for run in RUNS {
-        assert!(first.stderr.contains(&format!("{run}: DiffQ ")), "{}", first.stderr);
+        assert!(first.stderr.contains(&format!("{run}: fewbit ")), "{}", first.stderr);
         assert!(runs.join(format!("{run}.log")).exists());
     }
     assert!(first.stderr.contains("[4/4]"), "{}", first.stderr);
@@ -109,7 +109,7 @@ fn the_table_has_its_formats(scratch: &Scratch) {
     assert_eq!(groups.len(), 6);
     let last = &groups[5];
     assert_eq!(last["settings"]["quantization.penalty"], 50.0);
-    assert_eq!((&last["method"], &last["value"]["n"]), (&"diffq".into(), &3.into()));
+    assert_eq!((&last["method"], &last["value"]["n"]), (&"fewbit".into(), &3.into()));
     let of_runs: Vec<f64> = found["runs"]
         .as_array()
         .unwrap()

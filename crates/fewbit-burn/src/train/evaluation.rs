@@ -14,6 +14,7 @@ use super::trainer::Trainer;
 use crate::config::QuantizationConfig;
 use crate::method::FixedWidth;
 use crate::method::Method::Rounding;
+use crate::operation::buffers::apart;
 use crate::penalty::soft_size;
 use crate::stored::{ExportError, LoadError, StoredModel};
 
@@ -52,9 +53,12 @@ impl<T: Task> Trainer<'_, T> {
         self.device.seed(seed);
         let model = stored.load_into(self.task.init(&device))?;
         let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
-        for step in 0..self.config.norm_batches {
-            self.task.loss(&model, &batches.at(step), seed, &device);
-        }
+        // No backward pass will give back what these passes take.
+        apart(|| {
+            for step in 0..self.config.norm_batches {
+                self.task.loss(&model, &batches.at(step), seed, &device);
+            }
+        });
         Ok(stored.with_running_statistics_of(StoredModel::float(&model)?))
     }
 

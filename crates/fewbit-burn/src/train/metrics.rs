@@ -95,7 +95,7 @@ impl From<&crate::method::Method> for Method {
         match method {
             Of::Fewbit(_) => Self::Fewbit,
             Of::DiffQ(_) => Self::Diffq,
-            Of::Lsq(_) => Self::Lsq,
+            Of::Lsq(..) => Self::Lsq,
             Of::Qat(_) => Self::Qat,
             Of::QuantNoise(..) => Self::QuantNoise,
             Of::Rounding(_) => Self::RoundedAfterTraining,

@@ -6,7 +6,7 @@ use burn::tensor::{Gradients, Tensor};
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use super::config::{OptimizerKind, TrainConfig};
-use crate::method::Method;
+use crate::method::{Method, StepSpace};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
 use crate::penalty::model_bits;
 use crate::quantizer::Quantizer;
@@ -35,10 +35,8 @@ impl Optimizers {
             OptimizerKind::AdamW => ModuleOptimizer::from(adam(true)),
         };
         let learned = quantizer.map(|quantizer| quantizer.learned_ids(model).into_iter().collect());
-        // LSQ's steps are weights among weights (Esser et al. 2020); but to Adam their scale is nothing, and
-        // it would move them as far as weights, which is too far.
-        let is_apart =
-            !matches!(config.quantization.method, Method::Lsq(_)) || config.optimizer != OptimizerKind::Sgd;
+        // LSQ's steps are weights among weights, as published.
+        let is_apart = !matches!(config.quantization.method, Method::Lsq(_, StepSpace::Linear));
         let learned = learned.filter(|_| is_apart).unwrap_or_default();
         Self { weights, bits: ModuleOptimizer::from(Adam::default()), scale, learned }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::error::RecipeError;
-use super::{Recipe, builtin, keys};
+use super::{Method, Recipe, builtin, keys};
 use crate::models::SettingError;
 use crate::models::setting;
 
@@ -64,7 +64,7 @@ fn overridden(mut table: Table, overrides: &[(String, String)]) -> Result<Recipe
 ///
 /// The value is read as TOML (`64`, `true`, `["a", "b"]`); what is not TOML is a text, so that quotes may be left out. Another
 /// `model.kind` starts from that kind's defaults, as the other kind's keys would mean nothing: set it before them. A key of
-/// `budget` takes the place of another.
+/// `budget` takes the place of another, and the word `none` of all; a method of one width ends the recipe's budget.
 ///
 /// # Errors
 /// [`SettingError::UnknownKey`] with the nearest known key. The value is checked later, with the whole recipe.
@@ -75,6 +75,18 @@ pub fn set(table: &mut Table, key: &str, value: &str) -> Result<(), SettingError
         table.insert(key.into(), value);
         return Ok(());
     };
+    let is_none = section == "budget" && value.as_str() == Some("none");
+    // A file of one width has the size that it has: what the recipe says of another method's is not meant.
+    let has_one_width = key == "quantization.method"
+        && !value
+            .as_str()
+            .is_some_and(|word| [Method::Fewbit, Method::Diffq].map(Method::word).contains(&word));
+    if is_none || has_one_width {
+        table.remove("budget");
+    }
+    if is_none {
+        return Ok(());
+    }
     let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     let Value::Table(entry) = entry else {
         let needed = format!("a table, `[{section}]`");

@@ -2,7 +2,9 @@
 
 use fewbit::{BitWidth, BitsParametrisation, FloatEncoding, GroupSize, RangeGranularity};
 use fewbit_burn::Method as Of;
-use fewbit_burn::{DiffQConfig, FixedWidth, FloatStorage, NoiseLaw, QuantizationConfig, StepConfig, train};
+use fewbit_burn::{
+    DiffQConfig, FixedWidth, FloatStorage, NoiseLaw, QuantizationConfig, StepConfig, StepSpace, train,
+};
 
 use super::{
     Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
@@ -49,7 +51,13 @@ impl Recipe {
                 Of::Fewbit(StepConfig { granularity, group_size, estimate })
             }
             Method::Diffq => Of::DiffQ(self.diffq_config()),
-            Method::Lsq => Of::Lsq(fixed),
+            Method::Lsq => Of::Lsq(
+                fixed,
+                match self.training.optimizer {
+                    OptimizerKind::Sgd => StepSpace::Linear,
+                    OptimizerKind::Adam | OptimizerKind::Adamw => StepSpace::Logarithm,
+                },
+            ),
             Method::Qat => Of::Qat(fixed),
             Method::QuantNoise => Of::QuantNoise(fixed, q.noise_share as f32),
             Method::Rounding => Of::Rounding(fixed),

@@ -66,6 +66,7 @@ fn the_known_keys_are_those_that_a_full_recipe_writes() {
     for name in builtin_names() {
         let mut recipe = Recipe::builtin(name).unwrap();
         recipe.training.quantized_learning_rate = Some(1.0);
+        recipe.budget = BudgetConfig { bytes: Some(1), ratio: Some(1.0), bits: Some(1.0) };
         let table = Table::try_from(&recipe).unwrap();
         let mut written: Vec<String> = Vec::new();
         for (key, value) in &table {
@@ -96,7 +97,7 @@ fn a_wrong_value_is_refused_with_its_key_what_was_found_and_what_is_needed() {
         ("model.hidden", "0", "0", "a whole number from 1"),
         ("model.classes", "11", "11", "10, the classes of `glyphs`"),
         ("model.kind", "resnet", "\"resnet\"", "a model for the data set `glyphs`"),
-        ("quantization.method", "qat", "\"qat\"", "one of diffq"),
+        ("quantization.method", "ptq", "\"ptq\"", "one of fewbit"),
         ("quantization.noise", "normal", "\"normal\"", "one of gaussian, uniform"),
         ("quantization.group_size", "0", "0", "a whole number from 1"),
         ("quantization.group_size", "channel", "\"channel\"", "or \"tensor\""),
@@ -125,6 +126,34 @@ fn a_wrong_value_is_refused_with_its_key_what_was_found_and_what_is_needed() {
         assert!(message.contains(needed), "{key} = {value}: {message}");
         assert!(message.contains(key) || message.contains("nesterov"), "{message}");
     }
+}
+
+#[test]
+fn a_budget_is_said_in_one_way_and_only_where_it_is_kept() {
+    let of = |settings: &[(&str, &str)]| {
+        let mut table: Table = toml::from_str(SMALLEST).unwrap();
+        for (key, value) in settings {
+            set(&mut table, key, value).unwrap();
+        }
+        Recipe::from_table(table).map_err(|error| error.to_string())
+    };
+    // 47,770 values of 4 bytes: by 16, or 2 bits each.
+    for (key, value) in [("budget.bytes", "11942"), ("budget.ratio", "16"), ("budget.bits", "2.0")] {
+        let recipe = of(&[("quantization.method", "fewbit"), ("budget.bytes", "5"), (key, value)]).unwrap();
+        assert_eq!(recipe.train_config().budget, Some(11_942), "{key}");
+    }
+    let message = of(&[("quantization.method", "fewbit")]).unwrap_err();
+    assert!(message.contains("`budget` is missing"), "{message}");
+    let message = of(&[("quantization.method", "lsq"), ("budget.bytes", "9000")]).unwrap_err();
+    assert!(message.contains("quantization.method") && message.contains("fewbit"), "{message}");
+    // What the recipe says of the size of another method's file is not meant.
+    let recipe = of(&[("budget.bytes", "9000"), ("quantization.method", "lsq")]).unwrap();
+    assert_eq!(recipe.train_config().budget, None);
+    let recipe = of(&[("budget.bytes", "9000"), ("budget.ratio", "none")]).unwrap();
+    assert_eq!(recipe.budget, BudgetConfig::default());
+    let both = format!("{SMALLEST}\n[budget]\nbytes = 9000\nratio = 8.0");
+    let message = Recipe::parse(&both).unwrap_err().to_string();
+    assert!(message.contains("budget.ratio") && message.contains("budget.bytes"), "{message}");
 }
 
 #[test]
