@@ -52,6 +52,21 @@ fn minimum(method: &Method) -> u64 {
     }
 }
 
+/// Whether every step is as small as levels up to 127 allow.
+fn is_largest(stored: &StoredModel) -> bool {
+    stored.tensors.values().all(|tensor| match tensor {
+        StoredTensor::Float { .. } => true,
+        StoredTensor::Quantized(tensor) => {
+            let (values, ranges) = (tensor.dequantize(), tensor.ranges().values());
+            let groups = values.chunks(values.len() / ranges.len());
+            groups.zip(ranges).all(|(values, range)| {
+                let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+                largest >= 126.0 * range.half_width()
+            })
+        }
+    })
+}
+
 #[test]
 fn the_file_never_exceeds_the_budget_and_uses_it() {
     for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel] {
@@ -59,10 +74,11 @@ fn the_file_never_exceeds_the_budget_and_uses_it() {
             for estimate in [SizeEstimate::Coded, SizeEstimate::Nominal] {
                 let method = Method::Fewbit(StepConfig { granularity, group_size, estimate });
                 for budget in [70, 120].map(|more| minimum(&method) + more) {
-                    let (bytes, _) = train(&config(method.clone(), budget)).unwrap();
+                    let (bytes, stored) = train(&config(method.clone(), budget)).unwrap();
                     let found = bytes.len() as u64;
+                    assert!(found <= budget, "{found} of {budget}");
                     // A file of a few hundred bytes grows by whole words of the coder.
-                    assert!(found <= budget && found + 12 >= budget, "{found} of {budget}");
+                    assert!(found + 12 >= budget || is_largest(&stored), "{found} of {budget}");
                 }
             }
         }

@@ -144,7 +144,6 @@ fn the_gradient_of_a_step_under_noise_is_that_of_finite_differences() {
             let measured = (value(above) - value(below)) / (high.log2() - low.log2());
             let found = f64::from(found);
             assert!((measured - found).abs() < 2e-2 * (1.0 + found.abs()), "{measured}, {found}");
-            quantizer.advance();
         }
     }
 }
@@ -202,7 +201,7 @@ fn gradients_pass_in_every_mode() {
             quantizer.control().set_mode(mode);
             let gradients = layer.weight.val().sum().backward();
             let gradient = values(layer.weight.base().grad(&gradients).unwrap());
-            assert!(gradient.iter().any(|slope| *slope == 1.0), "{method:?}, {mode:?}");
+            assert!(gradient.contains(&1.0), "{method:?}, {mode:?}");
             quantizer.advance();
         }
     }
