@@ -8,7 +8,10 @@ use super::{SourceTensor, WeightSource};
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource {
     tensors: Vec<SourceTensor>,
+    /// None of raw tensors.
     values: Vec<Vec<f32>>,
+    /// None of others.
+    bytes: Vec<Vec<u8>>,
 }
 
 impl MemorySource {
@@ -16,6 +19,14 @@ impl MemorySource {
     pub fn push(&mut self, tensor: SourceTensor, values: Vec<f32>) {
         self.tensors.push(tensor);
         self.values.push(values);
+        self.bytes.push(Vec::new());
+    }
+
+    /// Adds a [raw](super::Treatment::Raw) tensor with the bytes of its elements in stored order.
+    pub fn push_raw(&mut self, tensor: SourceTensor, bytes: Vec<u8>) {
+        self.tensors.push(tensor);
+        self.values.push(Vec::new());
+        self.bytes.push(bytes);
     }
 
     /// The values of the tensor at a place.
@@ -41,6 +52,11 @@ impl WeightSource for MemorySource {
 
     fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), Infallible> {
         values.clone_from(&self.values[place]);
+        Ok(())
+    }
+
+    fn read_raw(&mut self, place: usize, bytes: &mut Vec<u8>) -> Result<(), Infallible> {
+        bytes.clone_from(&self.bytes[place]);
         Ok(())
     }
 }

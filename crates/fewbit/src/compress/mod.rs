@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 pub use self::memory::MemorySource;
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeForm,
+    CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeForm,
     RangeGranularity, Ranges, ValueRange, WriteError,
 };
 
@@ -38,11 +38,19 @@ pub trait WeightSource {
     /// What there is, in the order of the file.
     fn tensors(&self) -> &[SourceTensor];
 
-    /// Replaces `values` by those of the tensor at a place in [`tensors`](Self::tensors), in stored order.
+    /// Replaces `values` by those of the tensor at a place in [`tensors`](Self::tensors), in stored order;
+    /// never called for a raw one.
     ///
     /// # Errors
     /// Whatever reading meets.
     fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), Self::Error>;
+
+    /// Replaces `bytes` by those of the raw tensor at a place in [`tensors`](Self::tensors), in stored order,
+    /// little-endian.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    fn read_raw(&mut self, place: usize, bytes: &mut Vec<u8>) -> Result<(), Self::Error>;
 }
 
 /// A tensor of a [`WeightSource`].
@@ -63,6 +71,8 @@ pub enum Treatment {
     Quantized,
     /// As floats.
     Float,
+    /// Byte for byte, as elements that are no weights.
+    Raw(ElementType),
     /// Not at all: it is the tensor at an earlier place under a second name.
     Alias(usize),
 }
@@ -155,6 +165,7 @@ struct Encoder<'c, S> {
     head: &'c ContainerWriter,
     options: &'c CompressOptions,
     values: Vec<f32>,
+    bytes: Vec<u8>,
     /// Of each tensor that was read: its largest magnitude, and what its step is multiplied with.
     scales: Vec<Option<(f32, f64)>>,
 }
@@ -162,7 +173,7 @@ struct Encoder<'c, S> {
 impl<'c, S: WeightSource> Encoder<'c, S> {
     fn new(source: &'c mut S, head: &'c ContainerWriter, options: &'c CompressOptions) -> Self {
         let scales = vec![None; source.tensors().len()];
-        Self { source, head, options, values: Vec::new(), scales }
+        Self { source, head, options, values: Vec::new(), bytes: Vec::new(), scales }
     }
 
     /// The file whose weights have this step; an infinite one makes them all 0. `trade` is that of
@@ -174,6 +185,12 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
             if let Treatment::Alias(target) = self.source.tensors()[place].treatment {
                 let tensors = self.source.tensors();
                 writer.alias(&tensors[place].name, &tensors[target].name)?;
+                continue;
+            }
+            if let Treatment::Raw(elements) = self.source.tensors()[place].treatment {
+                self.source.read_raw(place, &mut self.bytes).map_err(CompressError::Source)?;
+                let tensor = &self.source.tensors()[place];
+                writer.raw(&tensor.name, &tensor.shape, elements, &self.bytes)?;
                 continue;
             }
             if self.source.tensors()[place].treatment == Treatment::Quantized && step == f64::INFINITY {

@@ -106,7 +106,9 @@ fn finish<S: WeightSource>(
     start: Instant,
     source_failure: impl Fn(S::Error) -> Failure,
 ) -> Result<Report, Failure> {
-    let stored = source.tensors().iter().filter(|tensor| !matches!(tensor.treatment, Treatment::Alias(_)));
+    // What is kept byte for byte is part of the file, but no number of the network.
+    let has_values = |treatment| matches!(treatment, Treatment::Quantized | Treatment::Float);
+    let stored = source.tensors().iter().filter(|tensor| has_values(tensor.treatment));
     let values = stored.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum();
     let budget = args.budget.bytes(values);
     let options = CompressOptions {
