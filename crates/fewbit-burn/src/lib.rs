@@ -1,6 +1,7 @@
 //! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
 //! export to a `.fewbit` file and loading it back.
 
+pub mod calibration;
 pub mod config;
 pub mod control;
 pub mod diffq;

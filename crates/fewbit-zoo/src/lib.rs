@@ -11,5 +11,8 @@ pub mod task;
 
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceKind};
-pub use experiment::{Evaluation, Experiment, ExperimentError, as_network_of, evaluate_file};
+pub use experiment::{
+    Calibrator, Evaluation, Experiment, ExperimentError, as_file_of, as_float_network_of, as_network_of,
+    evaluate_file,
+};
 pub use import::import;

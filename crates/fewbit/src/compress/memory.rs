@@ -1,8 +1,9 @@
 //! Weights that are in memory already.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 
-use super::{SourceTensor, WeightSource};
+use super::{Sensitivity, SourceTensor, WeightSource};
 
 /// A [`WeightSource`] of tensors in memory.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,7 @@ pub struct MemorySource {
     values: Vec<Vec<f32>>,
     /// None of others.
     bytes: Vec<Vec<u8>>,
+    sensitivities: HashMap<usize, Sensitivity>,
 }
 
 impl MemorySource {
@@ -27,6 +29,11 @@ impl MemorySource {
         self.tensors.push(tensor);
         self.values.push(Vec::new());
         self.bytes.push(bytes);
+    }
+
+    /// Says how the loss depends on the tensor at a place.
+    pub fn set_sensitivity(&mut self, place: usize, sensitivity: Sensitivity) {
+        self.sensitivities.insert(place, sensitivity);
     }
 
     /// The values of the tensor at a place.
@@ -58,5 +65,9 @@ impl WeightSource for MemorySource {
     fn read_raw(&mut self, place: usize, bytes: &mut Vec<u8>) -> Result<(), Infallible> {
         bytes.clone_from(&self.bytes[place]);
         Ok(())
+    }
+
+    fn sensitivity(&self, place: usize) -> Option<&Sensitivity> {
+        self.sensitivities.get(&place)
     }
 }
