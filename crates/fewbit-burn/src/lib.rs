@@ -2,6 +2,7 @@
 //! export to a `.fewbit` file and loading it back.
 
 mod coded;
+pub mod calibration;
 pub mod config;
 pub mod control;
 pub mod guard;

@@ -6,7 +6,9 @@ use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
-use fewbit::{BitWidth, ContainerReader, FloatEncoding, RangeGranularity};
+use fewbit::{
+    BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, RangeGranularity, ReadError,
+};
 use fewbit_burn::nn::BatchNorm;
 use fewbit_burn::{
     ExportError, FixedWidth, FloatStorage, LoadError, Method, QuantizationConfig, StoredModel, StoredTensor,
@@ -194,4 +196,26 @@ fn a_value_that_sixteen_bits_cannot_hold_keeps_its_tensor_whole() {
     let stored = StoredModel::float(&model).unwrap().with_floats_stored(half, None);
     let StoredTensor::Float { values, encoding, .. } = &stored.tensors["weight"] else { panic!("float") };
     assert_eq!((values.as_slice(), *encoding), ([1e6, 0.1].as_slice(), FloatEncoding::Float32));
+}
+
+/// A count of batches, as PyTorch has one in each norm, harms nobody; any other tensor that is not of floats is
+/// refused by its name.
+#[test]
+fn integers_that_no_model_has_are_refused_by_name() {
+    let file = |name| {
+        let mut writer = ContainerWriter::new();
+        let count = 7i64.to_le_bytes();
+        writer
+            .float("weight", &[1, 2], &[1.0, 2.0])
+            .and_then(|w| w.float("bias", &[1], &[0.5]))
+            .and_then(|w| w.raw(name, &[], ElementType::Int64, &count))
+            .unwrap();
+        writer.to_bytes()
+    };
+    let stored = StoredModel::from_bytes(&file("bn1.num_batches_tracked")).unwrap();
+    assert!(stored.load_into(LinearConfig::new(2, 1).init(&Device::flex())).is_ok());
+    for name in ["steps", "weight.index"] {
+        let error = StoredModel::from_bytes(&file(name)).unwrap_err();
+        assert_eq!(error, ReadError::NotFloats { name: name.to_owned(), found: ElementType::Int64 });
+    }
 }

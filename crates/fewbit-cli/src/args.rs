@@ -237,6 +237,37 @@ pub(crate) enum ObjectiveKind {
     Squared,
 }
 
+/// What a compressed file takes from calibration data; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum CalibrationKind {
+    /// Statistics of batch norms, measured with the rounded weights.
+    Statistics,
+    /// Steps by what an error of each tensor and output channel costs.
+    Sensitivity,
+    /// Weights that make up for each other's errors, by how inputs vary together.
+    Feedback,
+}
+
+#[derive(Args)]
+pub(crate) struct CalibrationArgs {
+    /// Calibrates on training data: the data set's folder or file; `glyphs` needs none.
+    #[arg(long, value_name = "DATA", help_heading = "Calibration", num_args = 0..=1, requires = "recipe")]
+    pub(crate) calibrate: Option<Option<PathBuf>>,
+    /// What is taken from it.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "feedback",
+        help_heading = "Calibration",
+        requires = "calibrate"
+    )]
+    pub(crate) calibration: CalibrationKind,
+    /// Records of it: the last of the training set.
+    #[arg(long, value_name = "N", default_value_t = 2048, help_heading = "Calibration", requires = "calibrate",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) calibration_records: u32,
+}
+
 #[derive(Args)]
 #[command(group(ArgGroup::new("size").required(true).args(["budget", "ratio", "bits"])))]
 pub(crate) struct CompressArgs {
@@ -253,9 +284,11 @@ pub(crate) struct CompressArgs {
     /// Leaves tensors whose name matches out of the file, such as an optimizer's; may be repeated.
     #[arg(long, value_name = "PATTERN", help_heading = "What becomes small")]
     pub(crate) drop: Vec<String>,
-    /// What is least for the bytes.
+    /// What is least for the bytes where data do not tell.
     #[arg(long, value_enum, default_value = "relative", help_heading = "What becomes small")]
     pub(crate) objective: ObjectiveKind,
+    #[command(flatten)]
+    pub(crate) calibration: CalibrationArgs,
     /// The .fewbit file to write.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) out: PathBuf,

@@ -12,6 +12,7 @@ pub mod task;
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceKind};
 pub use experiment::{
-    Evaluation, Experiment, ExperimentError, Plan, PlannedTensor, as_network_of, evaluate_file, plan,
+    Calibrator, Evaluation, Experiment, ExperimentError, Plan, PlannedTensor, as_file_of,
+    as_float_network_of, as_network_of, evaluate_file, plan,
 };
 pub use import::import;

@@ -94,6 +94,10 @@ fn rewritten(reader: &ContainerReader<'_>, encoding: CodeEncoding) -> Result<Vec
         let name = entry.name();
         match entry.kind() {
             TensorKind::Quantized => writer.quantized_as(name, &reader.quantized(name)?, encoding)?,
+            TensorKind::Raw => {
+                let fewbit::Encoding::Raw(elements) = entry.encoding() else { continue };
+                writer.raw(name, entry.shape(), elements, reader.raw(name)?)?
+            }
             TensorKind::Alias { target } => writer.alias(name, reader.tensors()[target].name())?,
             TensorKind::Float32 => {
                 let floats = match entry.encoding().name() {

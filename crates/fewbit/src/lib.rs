@@ -41,9 +41,9 @@ pub use bits::{BitWidth, BitsLaw, BitsLawError, BitsParametrisation};
 #[doc(hidden)]
 pub use container::arbitrary;
 pub use container::{
-    CodeEncoding, ContainerReader, ContainerWriter, Encoding, FileSize, FloatEncoding, Limits, ReadError,
-    ReadFileError, StreamReader, TensorEntry, TensorKind, TensorView, VerifyError, WriteError, read_bytes,
-    read_file, verify,
+    CodeEncoding, ContainerReader, ContainerWriter, ElementType, Encoding, FileSize, FloatEncoding, Limits,
+    ReadError, ReadFileError, StreamReader, TensorEntry, TensorKind, TensorView, VerifyError, WriteError,
+    read_bytes, read_file, verify,
 };
 pub use grid::{GridKind, QuantizeError, UniformGrid, ValueRange};
 pub use group::{GroupSize, Grouping};

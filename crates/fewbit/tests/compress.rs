@@ -4,8 +4,8 @@ use fewbit::compress::{
     CompressError, CompressOptions, MemorySource, Objective, SourceTensor, Treatment, compress,
 };
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, FloatEncoding, GridKind, GroupSize,
-    QuantizedTensor, RangeForm, RangeGranularity, Ranges,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, ElementType, Encoding, FloatEncoding, GridKind,
+    GroupSize, QuantizedTensor, RangeForm, RangeGranularity, Ranges,
 };
 use fewbit_testing::Numbers;
 
@@ -101,6 +101,29 @@ fn more_than_widths_of_8_can_use_is_left() {
     let weights = memory.values_mut(0).clone();
     let largest = weights.iter().fold(0.0, |largest: f32, weight| largest.max(weight.abs()));
     assert!(found.squared_error <= weights.len() as f64 * f64::from(largest / 127.0 * 0.6).powi(2));
+}
+
+/// Counts and positions, as checkpoints have them, take their bytes and are what they were.
+#[test]
+fn tensors_that_are_no_weights_are_kept_as_they_are() {
+    let mut memory = network(5, &[(32, 90)]);
+    let positions: Vec<u8> = (0..600i64).flat_map(i64::to_le_bytes).collect();
+    let raw = |name: &str, shape, elements| SourceTensor {
+        name: name.to_owned(),
+        shape,
+        treatment: Treatment::Raw(elements),
+    };
+    memory.push_raw(raw("positions", vec![1, 600], ElementType::Int64), positions.clone());
+    memory.push_raw(raw("mask", vec![3], ElementType::Bool), vec![1, 0, 1]);
+    for budget in [5200, 6500] {
+        let found = compress(&mut memory, &ContainerWriter::new(), &options(budget)).unwrap();
+        assert!(found.bytes <= budget && 1000 * found.bytes >= 995 * budget, "{} of {budget}", found.bytes);
+        let bytes = found.writer.to_bytes();
+        let reader = ContainerReader::new(&bytes).unwrap();
+        assert_eq!(reader.raw("positions").unwrap(), positions);
+        assert_eq!(reader.raw("mask").unwrap(), [1, 0, 1]);
+        assert_eq!(reader.tensor("mask").unwrap().encoding(), Encoding::Raw(ElementType::Bool));
+    }
 }
 
 #[test]

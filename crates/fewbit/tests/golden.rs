@@ -1,14 +1,15 @@
 //! Files kept from every version of the format are read for ever.
 
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GridKind, GroupSize,
-    QuantizedTensor, RangeForm, RangeGranularity, Ranges, TensorKind, ValueRange, verify,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, ElementType, Encoding, FloatEncoding, GridKind,
+    GroupSize, QuantizedTensor, RangeForm, RangeGranularity, Ranges, TensorKind, ValueRange, verify,
 };
 
 const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbit");
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
 const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
 const STREAMS: &[u8] = include_bytes!("../../../fixtures/container/1/streams.fewbit");
+const RAW: &[u8] = include_bytes!("../../../fixtures/container/1/raw.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 fn widths(bits: &[u8]) -> Vec<BitWidth> {
@@ -212,8 +213,52 @@ fn streams_of_version_1_are_still_read() {
     }
 }
 
+/// The maker of `fixtures/container/1/raw.fewbit`: three elements of each type, and a tensor
+/// with a section of its own. Like the others, it never changes.
+fn make_raw() -> ContainerWriter {
+    let mut writer = ContainerWriter::new();
+    for elements in ElementType::ALL {
+        let bytes: Vec<u8> = (0..3 * elements.bytes()).map(|at| 0xfe_u8.wrapping_add(at as u8)).collect();
+        writer.raw(elements.name(), &[3, 1], elements, &bytes).unwrap();
+    }
+    let positions = (0..600i64).flat_map(i64::to_le_bytes).collect::<Vec<_>>();
+    writer
+        .raw("positions", &[1, 600], ElementType::Int64, &positions)
+        .and_then(|w| w.float("scale", &[], &[0.25]))
+        .and_then(|w| w.alias("places", "positions"))
+        .and_then(|w| w.raw("count", &[], ElementType::Int64, &7i64.to_le_bytes()))
+        .and_then(|w| w.raw("none", &[0, 2], ElementType::Bool, &[]))
+        .unwrap();
+    writer
+}
+
+#[test]
+fn raw_tensors_of_version_1_are_still_read() {
+    assert_eq!(verify(RAW), Ok(()));
+    let reader = ContainerReader::new(RAW).unwrap();
+    for elements in ElementType::ALL {
+        let entry = reader.tensor(elements.name()).unwrap();
+        let found = (entry.kind(), entry.encoding(), entry.shape(), entry.mean_bits());
+        assert_eq!(
+            found,
+            (TensorKind::Raw, Encoding::Raw(elements), &[3, 1][..], 8.0 * elements.bytes() as f64)
+        );
+        let bytes = reader.raw(elements.name()).unwrap();
+        assert_eq!((bytes.len(), &bytes[..3]), (3 * elements.bytes(), &[0xfe, 0xff, 0][..]));
+    }
+    for name in ["positions", "places"] {
+        let (values, _) = reader.raw(name).unwrap().as_chunks();
+        assert!(values.iter().map(|bytes| i64::from_le_bytes(*bytes)).eq(0..600), "{name}");
+    }
+    assert_eq!(reader.raw("count").unwrap(), [7, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(reader.raw("none").unwrap(), [0u8; 0]);
+    // Of floats there is but one.
+    assert_eq!(reader.all_values().unwrap(), [0.25]);
+}
+
 #[test]
 fn version_1_is_still_written_as_it_was() {
+    assert_eq!(make_raw().to_bytes(), RAW);
     assert_eq!(make_streams().to_bytes(), STREAMS);
     assert_eq!(make_ranges().to_bytes(), RANGES);
     assert_eq!(make_golden().to_bytes(), GOLDEN);
@@ -346,6 +391,7 @@ fn make_the_golden_files() {
         ("long", make_long()),
         ("ranges", make_ranges()),
         ("streams", make_streams()),
+        ("raw", make_raw()),
         ("empty", ContainerWriter::new()),
     ];
     for (name, writer) in files {

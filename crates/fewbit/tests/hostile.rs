@@ -2,7 +2,7 @@
 
 use fewbit::arbitrary::{LIMITS, repair};
 use fewbit::container::{CodingError, PaletteError, Section, probe, probe_with_limits};
-use fewbit::{ContainerReader, Limits, ReadError, StreamReader, verify};
+use fewbit::{ContainerReader, ElementType, Limits, ReadError, StreamReader, verify};
 use fewbit_kernels::rans::{FrequencyTable, Palette};
 use fewbit_testing::Numbers;
 use rayon::prelude::*;
@@ -11,6 +11,7 @@ const GOLDEN: &[u8] = include_bytes!("../../../fixtures/container/1/golden.fewbi
 const LONG: &[u8] = include_bytes!("../../../fixtures/container/1/long.fewbit");
 const RANGES: &[u8] = include_bytes!("../../../fixtures/container/1/ranges.fewbit");
 const STREAMS: &[u8] = include_bytes!("../../../fixtures/container/1/streams.fewbit");
+const RAW: &[u8] = include_bytes!("../../../fixtures/container/1/raw.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
 /// A file of this head, without its mark and check sum, and these data, with right check sums.
@@ -46,7 +47,7 @@ const SUM: &[u8] = &[0; 4];
 
 #[test]
 fn every_prefix_is_an_error_that_says_the_file_is_cut() {
-    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, RAW, EMPTY] {
         for len in 0..golden.len() {
             match probe(&golden[..len]) {
                 Err(ReadError::Empty) => assert_eq!(len, 0),
@@ -61,7 +62,7 @@ fn every_prefix_is_an_error_that_says_the_file_is_cut() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, RAW, EMPTY] {
         (0..8 * golden.len()).into_par_iter().for_each(|bit| {
             let mut bytes = golden.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -73,7 +74,7 @@ fn every_flipped_bit_is_found() {
 
 #[test]
 fn whatever_follows_the_file_is_found() {
-    for golden in [GOLDEN, LONG, RANGES, STREAMS, EMPTY] {
+    for golden in [GOLDEN, LONG, RANGES, STREAMS, RAW, EMPTY] {
         for extra in 1..20 {
             let bytes = [golden, &vec![0; extra]].concat();
             let fault = verify(&bytes).unwrap_err();
@@ -219,7 +220,7 @@ fn bad_names_are_typed_errors() {
 #[test]
 fn bad_encodings_and_aliases_are_typed_errors() {
     let name = "a".to_owned();
-    assert_eq!(error(&[&[0, 1, 0, 2, b'a', 6]]), ReadError::UnknownEncoding { name: name.clone(), found: 6 });
+    assert_eq!(error(&[&[0, 1, 0, 2, b'a', 7]]), ReadError::UnknownEncoding { name: name.clone(), found: 7 });
     // No fourth granularity, whatever the kind.
     for found in [3, 7, 11, 19, 23, 31] {
         for encoding in [1, 2] {
@@ -246,6 +247,51 @@ fn bad_encodings_and_aliases_are_typed_errors() {
     }
     let found = error(&[&first, &[0, 2, b'b', 5, 0], &[0, 2, b'c', 5, 1]]);
     assert!(matches!(found, ReadError::AliasOfAlias { .. }));
+}
+
+#[test]
+fn raw_tensors_of_no_type_or_too_many_bytes_are_typed_errors() {
+    let name = "a".to_owned();
+    for found in [13, 31] {
+        let error = error(&[&[0, 1, 0, 2, b'a', 6 | found << 3, 1, 0]]);
+        assert_eq!(error, ReadError::UnknownElements { name: name.clone(), found });
+    }
+    // 2^29 elements of eight bytes are as many as may be, one more is not.
+    let start = [0, 1, 0, 2, b'a', 6 | 6 << 3, 1];
+    let most = error(&[&start, &[0x80, 0x80, 0x80, 0x80, 2], SUM]);
+    assert!(matches!(most, ReadError::Truncated { .. }), "{most}");
+    let over = error(&[&start, &[0x81, 0x80, 0x80, 0x80, 2], SUM]);
+    assert!(matches!(over, ReadError::OverLimit { .. }), "{over}");
+    // An alias counts as many bytes again.
+    let tied = error(&[&[0, 2], &start[2..], &[0x81, 0x80, 0x80, 0x80, 1], &[0, 2, b'b', 5, 0], SUM]);
+    assert!(matches!(tied, ReadError::OverLimit { what: "bytes of all values", .. }), "{tied}");
+    let endless = Limits { elements: u64::MAX, output_bytes: u64::MAX, ..Limits::default() };
+    let large = file(&[&start, LARGE, SUM], &[]);
+    assert!(ContainerReader::open(&large, &endless).is_err());
+}
+
+#[test]
+fn what_is_asked_of_a_raw_tensor_but_its_bytes_is_a_typed_error() {
+    let reader = ContainerReader::new(RAW).unwrap();
+    let (name, found) = ("places".to_owned(), ElementType::Int64);
+    for error in [
+        reader.values("places").unwrap_err(),
+        reader.dequantize_into("places", &mut [0.0; 600]).unwrap_err(),
+        reader.view("places").unwrap().dequantize_into(&mut [0.0; 600]).unwrap_err(),
+    ] {
+        // It is the tensor itself that is named.
+        assert_eq!(error, ReadError::NotFloats { name: "positions".to_owned(), found });
+    }
+    assert!(matches!(reader.quantized(&name), Err(ReadError::NotQuantized { .. })));
+    assert!(matches!(reader.view(&name).unwrap().widths(), Err(ReadError::NotQuantized { .. })));
+    let name = "scale".to_owned();
+    assert_eq!(reader.raw("scale"), Err(ReadError::NotRaw { name, found: "float32" }));
+    let offset = reader.raw("positions").unwrap().as_ptr() as usize - RAW.as_ptr() as usize;
+    let mut bytes = RAW.to_vec();
+    bytes[offset + 9] ^= 1;
+    let reader = ContainerReader::open(&bytes, &Limits::default()).unwrap();
+    assert!(matches!(reader.raw("positions"), Err(ReadError::ChecksumMismatch { .. })));
+    assert!(reader.raw("count").is_ok());
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use fewbit::arbitrary::{self, LIMITS, fit, repair};
 use fewbit::container::probe_with_limits;
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerWriter, FloatEncoding, GridKind, GroupSize, QuantizedTensor, RangeForm,
-    RangeGranularity, Ranges, ReadError,
+    BitWidth, CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, GroupSize,
+    QuantizedTensor, RangeForm, RangeGranularity, Ranges, ReadError,
 };
 use fewbit_kernels::rans::{Encoder, FrequencyTable, histogram};
 use fewbit_testing::Numbers;
@@ -37,9 +37,20 @@ fn samples() -> Vec<Vec<u8>> {
         GOLDEN.to_vec(),
         writer.to_bytes(),
         RANGES.to_vec(),
+        raw(),
         ranged(&mut numbers),
         ContainerWriter::new().to_bytes(),
     ]
+}
+
+/// A file of raw tensors beside floats, short enough for [`LIMITS`].
+fn raw() -> Vec<u8> {
+    let mut writer = ContainerWriter::new();
+    for elements in ElementType::ALL {
+        writer.raw(elements.name(), &[2], elements, &[3; 16][..2 * elements.bytes()]).unwrap();
+    }
+    writer.float("scale", &[1], &[0.5]).and_then(|w| w.alias("tied", "int16")).unwrap();
+    writer.to_bytes()
 }
 
 /// A file of tensors with many ranges, and little else.

@@ -1,8 +1,9 @@
 //! What is packed or written comes back: every width, every tail, every kind of tensor.
 
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GroupSize, Grouping, ModelSize,
-    QuantizedTensor, ReadError, TensorKind, UniformGrid, ValueRange, WriteError, nominal_size,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, ElementType, GroupSize, Grouping, Limits,
+    ModelSize, QuantizedTensor, ReadError, StreamReader, TensorKind, UniformGrid, ValueRange, WriteError,
+    nominal_size,
 };
 use fewbit_testing::{GROUP_SIZES, Numbers, RAGGED_LENGTHS};
 use proptest::collection::vec;
@@ -246,4 +247,46 @@ fn header_and_table_of_a_resnet_20_take_less_than_3_kib() {
     assert!(overhead < 3 << 10, "{size:?}");
     // Whole bytes per tensor, names and shapes: the file is hardly larger than its nominal size.
     assert!(size.bytes() < nominal.bytes() + (3 << 10), "{size:?}, nominal {nominal:?}");
+}
+
+#[test]
+fn raw_tensors_need_as_many_bytes_as_their_elements_take() {
+    let mut writer = ContainerWriter::new();
+    let error = writer.raw("count", &[2], ElementType::Int32, &[0; 7]).unwrap_err();
+    assert!(matches!(error, WriteError::RawBytes { found: 7, needed: 8, .. }), "{error}");
+    let error = writer.raw("count", &[usize::MAX, 2], ElementType::Int64, &[]).unwrap_err();
+    assert!(matches!(error, WriteError::Shape { .. }), "{error}");
+    let error = writer.raw("count", &[1 << 30], ElementType::Int64, &[]).unwrap_err();
+    assert!(matches!(error, WriteError::OverLimit { .. }), "{error}");
+    assert_eq!(writer.to_bytes(), ContainerWriter::new().to_bytes(), "nothing was added");
+}
+
+/// Floats before and behind raw tensors come back by every way of reading, and the raw ones as data.
+#[test]
+fn a_stream_has_raw_tensors_as_data_and_passes_over_them_as_values() {
+    let mut writer = ContainerWriter::new();
+    let long = vec![9; 10_000];
+    writer
+        .float("a", &[1], &[1.0])
+        .and_then(|w| w.raw("b", &[10_000], ElementType::UInt8, &long))
+        .and_then(|w| w.float("c", &[2], &[2.0, 3.0]))
+        .and_then(|w| w.raw("d", &[1], ElementType::Int16, &[4, 0]))
+        .unwrap();
+    let file = writer.to_bytes();
+    let mut stream = StreamReader::new(file.as_slice(), &Limits::default()).unwrap();
+    let (mut values, mut found) = (Vec::new(), Vec::new());
+    while let Some(place) = stream.next_values(&mut values).unwrap() {
+        found.push((place, values.clone()));
+    }
+    assert_eq!(found, [(0, vec![1.0]), (2, vec![2.0, 3.0])]);
+    let mut stream = StreamReader::new(file.as_slice(), &Limits::default()).unwrap();
+    let mut found = Vec::new();
+    while let Some((place, data)) = stream.next_data().unwrap() {
+        found.push((place, data.len()));
+        assert!(place != 1 || data == long);
+    }
+    assert_eq!(found, [(0, 4), (1, 10_000), (2, 8), (3, 2)]);
+    let reader = ContainerReader::new(&file).unwrap();
+    assert_eq!(reader.all_values().unwrap(), [1.0, 2.0, 3.0]);
+    assert_eq!(reader.value_ranges(), [0..1, 1..1, 1..3, 3..3]);
 }

@@ -6,6 +6,7 @@ use burn::nn::conv::Conv2dConfig;
 use burn::tensor::{Device, Tensor};
 use fewbit_kernels::{Convolution, ConvolutionOptions};
 
+use super::observer::{self, LayerInput};
 use super::padding;
 use crate::operation::{convolution, runs_on};
 
@@ -40,17 +41,22 @@ impl Conv2d {
     /// # Panics
     /// If the channels do not fit the weight, or the padded image is smaller than the kernel.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [_, _, height, width] = input.dims();
+        let padding = padding::pairs(&self.padding, [height, width], self.kernel_size, self.stride);
+        observer::show(&self.weight, || LayerInput::Images {
+            images: input.clone(),
+            stride: self.stride,
+            kernel: self.kernel_size,
+            dilation: self.dilation,
+            padding,
+            groups: self.groups,
+        });
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         if !(runs_on(&input) && runs_on(&weight) && bias.as_ref().is_none_or(runs_on)) {
             return burn::nn::conv::Conv2d::from(self.clone()).forward(input);
         }
-        let [_, _, height, width] = input.dims();
-        let options = ConvolutionOptions {
-            stride: self.stride,
-            padding: padding::pairs(&self.padding, [height, width], self.kernel_size, self.stride),
-            dilation: self.dilation,
-            groups: self.groups,
-        };
+        let options =
+            ConvolutionOptions { stride: self.stride, padding, dilation: self.dilation, groups: self.groups };
         let shape = Convolution::new(input.dims(), weight.dims(), options)
             .unwrap_or_else(|error| panic!("convolution: {error}"));
         convolution::convolve(shape, input, weight, bias)

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
 
+use super::observer::{self, LayerInput};
 use crate::operation::{linear, runs_on};
 
 /// `x·W + b` over the last axis; see [`burn::nn::Linear`].
@@ -29,6 +30,11 @@ impl Linear {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         let ([inputs, _], found) = (weight.dims(), input.dims()[D - 1]);
         assert_eq!(found, inputs, "last axis of a linear layer's input: {found} found, {inputs} needed");
+        observer::show(&self.weight, || {
+            LayerInput::Vectors(
+                input.clone().reshape([input.dims().iter().product::<usize>() / inputs.max(1), inputs]),
+            )
+        });
         if runs_on(&input) && runs_on(&weight) && bias.as_ref().is_none_or(runs_on) {
             linear::linear(input, weight, bias)
         } else {

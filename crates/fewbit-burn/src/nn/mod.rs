@@ -27,6 +27,7 @@ mod functions;
 mod layer_norm;
 mod linear;
 mod max_pool2d;
+pub(crate) mod observer;
 mod padding;
 
 pub use attention::self_attention;

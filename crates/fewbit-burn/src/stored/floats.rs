@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use fewbit::{ContainerReader, FloatEncoding, TensorKind};
+use fewbit::{ContainerReader, FloatEncoding, TensorEntry, TensorKind};
 
 use super::{LoadError, StoredModel, StoredTensor};
 
@@ -115,7 +115,8 @@ impl StoredModel {
 
 /// How many values the network of a file has in memory, before anything is unpacked.
 pub fn value_count(reader: &ContainerReader<'_>) -> u64 {
-    let stored = reader.tensors().iter().filter(|entry| !matches!(entry.kind(), TensorKind::Alias { .. }));
+    let floats = |entry: &&TensorEntry| matches!(entry.kind(), TensorKind::Quantized | TensorKind::Float32);
+    let stored = reader.tensors().iter().filter(floats);
     let values = stored.map(|entry| (entry.name(), entry.len() as u64));
     unfolded_count(values, reader.metadata(EPSILON).is_some())
 }

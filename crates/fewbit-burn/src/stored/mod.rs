@@ -14,8 +14,8 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use fewbit::{
-    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor, ReadError, TensorKind,
-    WriteError,
+    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor, ReadError, TensorEntry,
+    TensorKind, WriteError,
 };
 
 pub use self::error::{ExportError, LoadError};
@@ -25,6 +25,9 @@ use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameter
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::Trim;
+
+/// What PyTorch counts beside a batch norm's statistics, and no network here has.
+const BATCH_COUNT: &str = "num_batches_tracked";
 
 /// One tensor of a file, in stored order `[out, …]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,7 +183,11 @@ impl StoredModel {
         if weights == 0.0 { 32.0 } else { bits / weights }
     }
 
-    pub(crate) fn writer(&self) -> Result<ContainerWriter, WriteError> {
+    /// The file, ready to be written.
+    ///
+    /// # Errors
+    /// [`WriteError`] for a name or shape that the format cannot hold.
+    pub fn to_writer(&self) -> Result<ContainerWriter, WriteError> {
         let mut writer = ContainerWriter::new();
         for (key, value) in &self.metadata {
             writer.metadata(key, value)?;
@@ -201,7 +208,7 @@ impl StoredModel {
     /// # Errors
     /// [`WriteError`] for a name or shape that the format cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WriteError> {
-        Ok(self.writer()?.to_bytes())
+        Ok(self.to_writer()?.to_bytes())
     }
 
     /// Writes the file at `path`, whole or not at all, and returns its length in bytes.
@@ -209,20 +216,25 @@ impl StoredModel {
     /// # Errors
     /// [`WriteError`] naming the path and the cause.
     pub fn write_file(&self, path: &Path) -> Result<u64, WriteError> {
-        self.writer()?.write_file(path)
+        self.to_writer()?.write_file(path)
     }
 
-    /// The model in the bytes of a file.
+    /// The model in the bytes of a file, without PyTorch's counts of the batches that a norm has seen.
     ///
     /// # Errors
-    /// [`ReadError`] saying what is wrong and where.
+    /// [`ReadError`] saying what is wrong and where; [`ReadError::NotFloats`] for any other tensor that is
+    /// not of floats, which no parameter can be.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
         let reader = ContainerReader::new(bytes)?;
         let mut stored = Self::default();
         for &(key, value) in reader.metadata_entries() {
             stored.metadata.insert(key.to_owned(), value.to_owned());
         }
-        for entry in reader.tensors() {
+        let is_count = |entry: &TensorEntry| {
+            matches!(entry.encoding(), Encoding::Raw(_))
+                && entry.name().rsplit('.').next() == Some(BATCH_COUNT)
+        };
+        for entry in reader.tensors().iter().filter(|entry| !is_count(entry)) {
             let tensor = match entry.kind() {
                 TensorKind::Quantized => StoredTensor::Quantized(reader.quantized(entry.name())?),
                 _ => StoredTensor::Float {

@@ -120,7 +120,7 @@ impl<T: Task> Trainer<'_, T> {
 
     fn length(&self, stored: &StoredModel) -> Result<u64, ExportError> {
         let stored = self.with_all_metadata(self.in_storage(stored.clone()));
-        Ok(stored.writer()?.bytes())
+        Ok(stored.to_writer()?.bytes())
     }
 
     /// The largest file of `model` that has at most `budget` bytes: as it is, or trimmed by levels that

@@ -27,7 +27,8 @@ struct Parts {
 struct TensorReport {
     name: String,
     shape: Vec<usize>,
-    /// `packed`, `coded`, `float32`, `float16`, `bfloat16`, or `alias` for a second name.
+    /// `packed`, `coded`, `float32`, `float16`, `bfloat16`, the type of raw elements such as `int64`, or `alias`
+    /// for a second name.
     encoding: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_size: Option<String>,
@@ -53,8 +54,9 @@ pub(crate) struct Inspection {
 impl Inspection {
     pub(crate) fn of(reader: &ContainerReader<'_>) -> Self {
         let size = reader.size();
-        let stored = |entry: &&TensorEntry| !matches!(entry.kind(), TensorKind::Alias { .. });
-        let values: u64 = reader.tensors().iter().filter(stored).map(|e| e.len() as u64).sum();
+        let floats =
+            |entry: &&TensorEntry| matches!(entry.kind(), TensorKind::Quantized | TensorKind::Float32);
+        let values: u64 = reader.tensors().iter().filter(floats).map(|e| e.len() as u64).sum();
         let (mut bits, mut quantized) = (0.0, 0.0);
         for entry in reader.tensors().iter().filter(|e| e.kind() == TensorKind::Quantized) {
             bits += entry.mean_bits() * entry.len() as f64;

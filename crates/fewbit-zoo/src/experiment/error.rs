@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fewbit_burn::LoadError;
+use fewbit_burn::calibration::CalibrationError;
 use fewbit_burn::train::TrainError;
 
 use crate::data::{DataError, DataSetKind};
@@ -21,6 +22,17 @@ pub enum ExperimentError {
     /// The file.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Calibration.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// Fewer records than were asked for.
+    #[error("{needed} calibration records were asked for, the training set has {found}")]
+    CalibrationRecords {
+        /// What there is.
+        found: usize,
+        /// What was asked for.
+        needed: usize,
+    },
     /// The run.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -1,5 +1,6 @@
 //! From a recipe to a run, and from a file back to its task.
 
+mod calibration;
 mod error;
 mod evaluation;
 mod planning;
@@ -15,6 +16,7 @@ use fewbit::atomic::write_atomically;
 use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
 use fewbit_burn::{ExportError, LoadError, QuantizationConfig, StoredModel};
 
+pub use self::calibration::Calibrator;
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, plan};
@@ -153,27 +155,38 @@ fn metadata(recipe: &Recipe) -> [(&'static str, String); 6] {
     ]
 }
 
-/// The tensors of a trained network as a file of `recipe` has them, with its metadata; floats in the
-/// recipe's form.
+/// The tensors of a trained network as `recipe`'s has them in memory.
 ///
 /// # Errors
 /// [`LoadError`](fewbit_burn::LoadError) for a tensor that is missing, of another shape or not the
 /// network's.
-pub fn as_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
+pub fn as_float_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
     fn whole<M: Module>(model: M, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
         Ok(StoredModel::float(&weights.load_into(model)?).map_err(TrainError::from)?)
     }
     let device = Device::flex();
-    let stored = match &recipe.model {
+    match &recipe.model {
         ModelConfig::MnistCnn(model) => whole(model.init(&device), weights),
         ModelConfig::GlyphsCnn(model) => whole(model.init(&device), weights),
         ModelConfig::ResNet(model) => whole(model.init(&device), weights),
         ModelConfig::LstmLm(model) => whole(model.init(&device), weights),
         ModelConfig::TransformerLm(model) => whole(model.init(&device), weights),
-    }?;
+    }
+}
+
+/// The tensors of a trained network as a file of `recipe` has them.
+///
+/// # Errors
+/// As [`as_float_network_of`].
+pub fn as_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
+    Ok(as_file_of(recipe, as_float_network_of(recipe, weights)?))
+}
+
+/// `network` as a file of `recipe` has it: with its metadata, and floats in the recipe's form.
+pub fn as_file_of(recipe: &Recipe, network: StoredModel) -> StoredModel {
     let storage = recipe.train_config().storage;
-    let stored = stored.with_floats_stored(storage, recipe.model.batch_norm_epsilon());
-    Ok(metadata(recipe).into_iter().fold(stored, |stored, (key, value)| stored.with_metadata(key, value)))
+    let stored = network.with_floats_stored(storage, recipe.model.batch_norm_epsilon());
+    metadata(recipe).into_iter().fold(stored, |stored, (key, value)| stored.with_metadata(key, value))
 }
 
 /// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.

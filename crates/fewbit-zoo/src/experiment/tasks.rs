@@ -15,7 +15,7 @@ use crate::task::{ImageTask, TextTask};
 const GLYPHS_SEED: u64 = 0;
 
 /// Data in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Data {
     Images(ImageData),
     Text(TextSet),

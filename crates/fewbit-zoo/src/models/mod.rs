@@ -31,6 +31,9 @@ pub const BYTES: usize = 256;
 /// The ε of burn's batch norms, which all networks here have.
 const BATCH_NORM_EPSILON: f64 = 1e-5;
 
+/// The share that a batch has in their running statistics.
+pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
 /// A network that sorts images into classes.
 pub trait ImageClassifier: Module {
     /// The ε of its batch norms, where each may be stored as one scale and one shift per channel.

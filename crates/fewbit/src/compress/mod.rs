@@ -7,11 +7,17 @@
 //! what they cost, widths for the fewest bytes.
 //!
 //! Tensors are read one at a time, as often as the search needs.
+//!
+//! A source that knows more than its weights says so by a [`Sensitivity`]: what an error of each output channel
+//! costs, and how the inputs of the layer vary together.
 
+mod feedback;
 mod memory;
 mod rounding;
 mod sample;
 mod search;
+mod second_moments;
+mod sensitivity;
 mod stepped;
 mod widths;
 
@@ -19,12 +25,16 @@ use std::error::Error;
 
 use rayon::prelude::*;
 
+use self::feedback::Feedback;
 pub use self::memory::MemorySource;
-use self::stepped::{form_of, nearest_stored};
+pub use self::second_moments::{MomentsError, SecondMoments};
+pub use self::sensitivity::Sensitivity;
+use self::sensitivity::{Plan, PlanError};
+use self::stepped::form_of;
 pub use self::stepped::{quantize_stepped, stored_step};
 use crate::{
-    CodeEncoding, ContainerWriter, FloatEncoding, GridKind, QuantizeError, QuantizedTensor, RangeGranularity,
-    Ranges, ValueRange, WriteError,
+    CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
+    RangeGranularity, Ranges, ValueRange, WriteError,
 };
 
 /// Levels of a weight are at most this far from zero: widths of 8 bits.
@@ -41,11 +51,25 @@ pub trait WeightSource {
     /// What there is, in the order of the file.
     fn tensors(&self) -> &[SourceTensor];
 
-    /// Replaces `values` by those of the tensor at a place in [`tensors`](Self::tensors), in stored order.
+    /// Replaces `values` by those of the tensor at a place in [`tensors`](Self::tensors), in stored order;
+    /// never called for a raw one.
     ///
     /// # Errors
     /// Whatever reading meets.
     fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), Self::Error>;
+
+    /// Replaces `bytes` by those of the raw tensor at a place in [`tensors`](Self::tensors), in stored order,
+    /// little-endian.
+    ///
+    /// # Errors
+    /// Whatever reading meets.
+    fn read_raw(&mut self, place: usize, bytes: &mut Vec<u8>) -> Result<(), Self::Error>;
+
+    /// How the loss depends on the tensor at a place, where that is known: of all tensors that become codes, or
+    /// of none. Their steps follow from it, whatever the [`Objective`].
+    fn sensitivity(&self, _place: usize) -> Option<&Sensitivity> {
+        None
+    }
 }
 
 /// A tensor of a [`WeightSource`].
@@ -66,6 +90,8 @@ pub enum Treatment {
     Quantized,
     /// As floats.
     Float,
+    /// Byte for byte, as elements that are no weights.
+    Raw(ElementType),
     /// Not at all: it is the tensor at an earlier place under a second name.
     Alias(usize),
 }
@@ -117,6 +143,14 @@ pub enum CompressError<E: Error + 'static> {
         /// What is wrong with it.
         source: QuantizeError,
     },
+    /// What is known of a layer's inputs does not do.
+    #[error("tensor `{name}`: {source}")]
+    Moments {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        source: MomentsError,
+    },
     /// A name or size that the file cannot have.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -129,7 +163,8 @@ pub struct Compressed {
     pub writer: ContainerWriter,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The step of a tensor whose weights have a mean square of 1 ([`Objective::Relative`]), or of all.
+    /// The step of a tensor whose weights have a mean square of 1 ([`Objective::Relative`]), of which an error
+    /// costs as much as it is ([`Sensitivity`]), or of all.
     pub step: f64,
     /// Squared error of the quantized weights, over all of them.
     pub squared_error: f64,
@@ -158,14 +193,15 @@ struct Encoder<'c, S> {
     head: &'c ContainerWriter,
     options: &'c CompressOptions,
     values: Vec<f32>,
-    /// Of each tensor that was read: its largest magnitude, and what its step is multiplied with.
-    scales: Vec<Option<(f32, f64)>>,
+    bytes: Vec<u8>,
+    /// Of each tensor that was read.
+    plans: Vec<Option<Plan>>,
 }
 
 impl<'c, S: WeightSource> Encoder<'c, S> {
     fn new(source: &'c mut S, head: &'c ContainerWriter, options: &'c CompressOptions) -> Self {
-        let scales = vec![None; source.tensors().len()];
-        Self { source, head, options, values: Vec::new(), scales }
+        let plans = vec![None; source.tensors().len()];
+        Self { source, head, options, values: Vec::new(), bytes: Vec::new(), plans }
     }
 
     /// The file whose weights have this step; an infinite one makes them all 0. `trade` is that of
@@ -179,10 +215,16 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
                 writer.alias(&tensors[place].name, &tensors[target].name)?;
                 continue;
             }
+            if let Treatment::Raw(elements) = self.source.tensors()[place].treatment {
+                self.source.read_raw(place, &mut self.bytes).map_err(CompressError::Source)?;
+                let tensor = &self.source.tensors()[place];
+                writer.raw(&tensor.name, &tensor.shape, elements, &self.bytes)?;
+                continue;
+            }
             if self.source.tensors()[place].treatment == Treatment::Quantized && step == f64::INFINITY {
                 let tensor = &self.source.tensors()[place];
                 let levels = vec![0; tensor.shape.iter().product()];
-                let codes = Self::codes(levels, tensor, ValueRange::default())?;
+                let codes = Self::codes(levels, tensor, vec![ValueRange::default()])?;
                 writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
                 continue;
             }
@@ -192,42 +234,41 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
                 put_floats(&mut writer, tensor, &self.values, self.options.floats)?;
                 continue;
             }
-            let (largest, scale) = match self.scales[place] {
+            let plan = match &mut self.plans[place] {
                 Some(known) => known,
-                None => {
-                    let range = ValueRange::fit(&self.values).map_err(|source| {
+                unknown => {
+                    let channels = tensor.shape.first().copied().unwrap_or(1);
+                    let known = self.source.sensitivity(place);
+                    let found = Plan::new(&self.values, channels, self.options.objective, known);
+                    unknown.insert(found.map_err(|error| {
                         let name = tensor.name.clone();
-                        CompressError::Quantize { name, source }
-                    })?;
-                    let found = (range.half_width(), scale(&self.values, self.options.objective));
-                    self.scales[place] = Some(found);
-                    found
+                        match error {
+                            PlanError::Quantize(source) => CompressError::Quantize { name, source },
+                            PlanError::Moments(source) => CompressError::Moments { name, source },
+                        }
+                    })?)
                 }
             };
-            let (wanted, smallest) = ((step * scale) as f32, largest / FURTHEST);
-            is_largest &= wanted <= smallest;
-            let step = nearest_stored(wanted.max(smallest));
-            let levels = if step.half_width() > 0.0 {
-                rounding::levels(&self.values, step.half_width(), trade)
-            } else {
-                vec![0; self.values.len()]
-            };
-            squared_error += error(&self.values, &levels, step.half_width());
+            let (steps, is_smallest) = plan.steps(step);
+            is_largest &= is_smallest;
+            let levels = levels(&self.values, &steps, plan.feedback.as_ref(), trade);
+            squared_error += error(&self.values, &levels, &steps);
             weights += levels.len() as u64;
-            let codes = Self::codes(levels, tensor, step)?;
+            let codes = Self::codes(levels, tensor, steps)?;
             writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
         }
         let bytes = writer.bytes();
         Ok(Compressed { writer, bytes, step, squared_error, weights, is_largest })
     }
 
-    /// The tensor of levels of a step.
+    /// The tensor of levels of a step, or of one for each channel.
     fn codes(
         levels: Vec<i16>,
         tensor: &SourceTensor,
-        step: ValueRange,
+        steps: Vec<ValueRange>,
     ) -> Result<QuantizedTensor, CompressError<S::Error>> {
-        Ranges::new(RangeGranularity::Tensor, GridKind::Stepped, form_of(step), vec![step])
+        let granularity = if steps.len() > 1 { RangeGranularity::Channel } else { RangeGranularity::Tensor };
+        Ranges::new(granularity, GridKind::Stepped, form_of(&steps), steps)
             .and_then(|ranges| widths::with_cheapest_widths(levels, &tensor.shape, ranges))
             .map_err(|source| CompressError::Quantize { name: tensor.name.clone(), source })
     }
@@ -240,21 +281,34 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
     }
 }
 
-/// What a tensor's step is multiplied with.
-fn scale(weights: &[f32], objective: Objective) -> f64 {
-    match objective {
-        Objective::Squared => 1.0,
-        Objective::Relative => {
-            let square = |part: &[f32]| part.iter().map(|weight| f64::from(*weight).powi(2)).sum::<f64>();
-            (in_parts(weights.par_chunks(PART).map(square)) / weights.len().max(1) as f64).sqrt()
-        }
+/// The level of each weight; `trade` is that of [`rounding::levels`].
+fn levels(weights: &[f32], steps: &[ValueRange], feedback: Option<&Feedback>, trade: f32) -> Vec<i16> {
+    let one = steps.first().map_or(0.0, |step| step.half_width());
+    if feedback.is_none() && steps.len() == 1 {
+        return if one > 0.0 { rounding::levels(weights, one, trade) } else { vec![0; weights.len()] };
+    }
+    let size = (weights.len() / steps.len().max(1)).max(1);
+    let mut positions = weights.to_vec();
+    for (part, step) in positions.chunks_mut(size).zip(steps) {
+        // No step is zero but that of weights that all are.
+        let inverse = if step.half_width() > 0.0 { 1.0 / step.half_width() } else { 0.0 };
+        part.iter_mut().for_each(|weight| *weight *= inverse);
+    }
+    match feedback {
+        Some(feedback) => feedback.levels(&positions, trade),
+        None => rounding::levels(&positions, 1.0, trade),
     }
 }
 
-fn error(weights: &[f32], levels: &[i16], step: f32) -> f64 {
-    let square = |(weight, level): (&f32, &i16)| f64::from(weight - f32::from(*level) * step).powi(2);
-    let part = |(weights, levels): (&[f32], &[i16])| weights.iter().zip(levels).map(square).sum::<f64>();
-    in_parts(weights.par_chunks(PART).zip(levels.par_chunks(PART)).map(part))
+fn error(weights: &[f32], levels: &[i16], steps: &[ValueRange]) -> f64 {
+    let size = (weights.len() / steps.len().max(1)).max(1);
+    let of_step = |((weights, levels), step): ((&[f32], &[i16]), &ValueRange)| {
+        let step = step.half_width();
+        let square = |(weight, level): (&f32, &i16)| f64::from(weight - f32::from(*level) * step).powi(2);
+        let part = |(weights, levels): (&[f32], &[i16])| weights.iter().zip(levels).map(square).sum::<f64>();
+        in_parts(weights.par_chunks(PART).zip(levels.par_chunks(PART)).map(part))
+    };
+    weights.chunks(size).zip(levels.chunks(size)).zip(steps).map(of_step).sum()
 }
 
 /// The sum of parts in their order, so that it does not depend on the number of threads.

@@ -12,7 +12,10 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 16;
 
 /// Levels from -128 to 127 have a frequency of their own; those beyond count as the outermost.
-const LEVELS: usize = 256;
+pub(super) const LEVELS: usize = 256;
+
+/// The exchange rate of a bit for squared steps.
+pub(super) const RATE: f64 = std::f64::consts::LN_2 / 6.0;
 
 /// How often weights are moved.
 const PASSES: usize = 2;
@@ -69,23 +72,25 @@ fn frequencies(levels: &[i16]) -> [u64; LEVELS] {
     levels.par_chunks(CHUNK).map(count).reduce(|| [0; LEVELS], add)
 }
 
-fn place(level: i16) -> usize {
+/// Where a level is counted.
+pub(super) fn place(level: i16) -> usize {
     (level.clamp(-128, 127) + 128) as usize
 }
 
 /// The squared error, in squared steps, that a move of each level towards zero may add.
 fn savings(levels: &[i16], trade: f32) -> [f32; LEVELS] {
-    let counts = frequencies(levels);
-    let bits = |level: i16| {
-        // Half an occurrence for what has none, so that no cost is infinite.
-        let share = (counts[place(level)] as f64 + 0.5) / (levels.len() as f64 + 0.5);
-        -share.log2()
-    };
-    let rate = f64::from(trade) * std::f64::consts::LN_2 / 6.0;
-    std::array::from_fn(|place| {
-        let level = place as i16 - 128;
-        (rate * (bits(level) - bits(level - level.signum()))) as f32
+    let bits = bits_of_levels(levels);
+    let rate = f64::from(trade) * RATE;
+    std::array::from_fn(|at| {
+        let level = at as i16 - 128;
+        (rate * (bits[at] - bits[place(level - level.signum())])) as f32
     })
+}
+
+/// What a coder pays for each level, by how often all have it.
+pub(super) fn bits_of_levels(levels: &[i16]) -> [f64; LEVELS] {
+    // Half an occurrence for what has none, so that no cost is infinite.
+    frequencies(levels).map(|count| -((count as f64 + 0.5) / (levels.len() as f64 + 0.5)).log2())
 }
 
 /// The level, or the next one towards zero. `position` is the weight in steps.

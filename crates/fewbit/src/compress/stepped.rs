@@ -33,9 +33,7 @@ pub fn quantize_stepped(
     }
     let mut levels = rounding::levels(&positions, 1.0, trade);
     levels.iter_mut().for_each(|level| *level = (*level).clamp(-lowest, highest));
-    let is_half = steps.iter().all(|step| form_of(*step) == RangeForm::SymmetricHalf);
-    let form = if is_half { RangeForm::SymmetricHalf } else { RangeForm::SymmetricFull };
-    let ranges = Ranges::new(granularity, GridKind::Stepped, form, steps)?;
+    let ranges = Ranges::new(granularity, GridKind::Stepped, form_of(&steps), steps)?;
     widths::with_cheapest_widths(levels, shape, ranges)
 }
 
@@ -61,9 +59,10 @@ fn nearest_stored_checked(step: f32) -> Result<ValueRange, QuantizeError> {
     Ok(if is_close { half } else { exact })
 }
 
-pub(super) fn form_of(step: ValueRange) -> RangeForm {
-    let is_half = RangeForm::SymmetricHalf.nearest(step).is_ok_and(|half| half == step);
-    if is_half { RangeForm::SymmetricHalf } else { RangeForm::SymmetricFull }
+/// Two bytes, where that is enough for all.
+pub(super) fn form_of(steps: &[ValueRange]) -> RangeForm {
+    let is_half = |step: &ValueRange| RangeForm::SymmetricHalf.nearest(*step).is_ok_and(|half| half == *step);
+    if steps.iter().all(is_half) { RangeForm::SymmetricHalf } else { RangeForm::SymmetricFull }
 }
 
 #[cfg(test)]

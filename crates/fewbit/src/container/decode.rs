@@ -82,13 +82,21 @@ impl TensorEntry {
         match self.decoding(source) {
             Some(decoding) => decoding.values_into(values),
             None => {
-                let encoding = match self.encoding {
-                    Encoding::Float16 => FloatEncoding::Float16,
-                    Encoding::BFloat16 => FloatEncoding::BFloat16,
-                    _ => FloatEncoding::Float32,
-                };
-                floats::read(source.data, encoding, values);
+                floats::read(source.data, self.float_encoding()?, values);
                 Ok(())
+            }
+        }
+    }
+
+    /// How its floats are written; an error for elements that are none.
+    pub(super) fn float_encoding(&self) -> Result<FloatEncoding, Fault> {
+        match self.encoding {
+            Encoding::Float16 => Ok(FloatEncoding::Float16),
+            Encoding::BFloat16 => Ok(FloatEncoding::BFloat16),
+            Encoding::Float32 | Encoding::Packed | Encoding::Coded => Ok(FloatEncoding::Float32),
+            Encoding::Raw(found) => {
+                let name = self.name.clone();
+                Err(Fault::new(self.data_at.start, ReadError::NotFloats { name, found }))
             }
         }
     }
@@ -97,7 +105,7 @@ impl TensorEntry {
     pub(super) fn decode_nothing(&self, source: Source<'_>) -> Result<(), Fault> {
         match self.decoding(source) {
             Some(decoding) => decoding.check(),
-            // Any bytes are floats, and the layout has as many as are needed.
+            // Any bytes are floats and other elements, and the layout has as many as are needed.
             None => Ok(()),
         }
     }

@@ -8,13 +8,15 @@ use crate::encoding::coded::TablePlaces;
 use crate::encoding::ranges::RangePlaces;
 use crate::{BitWidth, Encoding, GridKind, GroupSize, RangeForm, RangeGranularity, ValueRange};
 
-/// Whether a tensor is stored as codes or as floats, or is another's second name.
+/// Whether a tensor is stored as codes, as floats or byte for byte, or is another's second name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorKind {
     /// As codes.
     Quantized,
     /// As floats that are read as 32-bit ones; [`TensorEntry::encoding`] says in how many bits.
     Float32,
+    /// Byte for byte, as elements that are no weights; [`TensorEntry::encoding`] says what they are.
+    Raw,
     /// Not at all: it is another tensor under a second name.
     Alias {
         /// That tensor's place in [`ContainerReader::tensors`](super::ContainerReader::tensors).
@@ -91,7 +93,7 @@ impl TensorEntry {
         self.elements == 0
     }
 
-    /// Whether it is codes, floats or an alias.
+    /// Whether it is codes, floats, raw or an alias.
     pub fn kind(&self) -> TensorKind {
         self.kind
     }
@@ -101,42 +103,43 @@ impl TensorEntry {
         self.encoding
     }
 
-    /// How many weights share a width; `None` for floats.
+    /// How many weights share a width; `None` where there are no codes.
     pub fn group_size(&self) -> Option<GroupSize> {
         Some(self.quantized.as_ref()?.group_size)
     }
 
-    /// The range of all its weights; `None` where channels or groups have their own, and for floats.
+    /// The range of all its weights; `None` where channels or groups have their own, and where there are no codes.
     pub fn range(&self) -> Option<ValueRange> {
         self.quantized.as_ref()?.ranges.of_tensor
     }
 
-    /// What has a range of its own; `None` for floats.
+    /// What has a range of its own; `None` where there are no codes.
     pub fn range_granularity(&self) -> Option<RangeGranularity> {
         Some(self.quantized.as_ref()?.ranges.granularity)
     }
 
-    /// How its ranges are stored; `None` for floats.
+    /// How its ranges are stored; `None` where there are no codes.
     pub fn range_form(&self) -> Option<RangeForm> {
         Some(self.quantized.as_ref()?.ranges.form)
     }
 
-    /// Where in a range its levels lie; `None` for floats.
+    /// Where in a range its levels lie; `None` where there are no codes.
     pub fn grid_kind(&self) -> Option<GridKind> {
         Some(self.quantized.as_ref()?.ranges.kind)
     }
 
-    /// Bits per value: of the codes alone and before they are coded, 32 or 16 for floats; those of its
-    /// target for an alias.
+    /// Bits per value: of the codes alone and before they are coded, 32 or 16 for floats, those of an element
+    /// for raw ones; those of its target for an alias.
     pub fn mean_bits(&self) -> f64 {
         match (&self.quantized, self.encoding) {
             (Some(quantized), _) => quantized.classes.code_bits() as f64 / self.elements.max(1) as f64,
             (None, Encoding::Float16 | Encoding::BFloat16) => 16.0,
+            (None, Encoding::Raw(elements)) => 8.0 * elements.bytes() as f64,
             (None, _) => 32.0,
         }
     }
 
-    /// Number of groups of each width, 0 to 16; all zero for floats.
+    /// Number of groups of each width, 0 to 16; all zero where there are no codes.
     pub fn width_histogram(&self) -> [usize; BitWidth::COUNT] {
         match &self.quantized {
             Some(quantized) => quantized.classes.histogram(),
@@ -149,8 +152,23 @@ impl TensorEntry {
         self.bytes
     }
 
-    /// Whether it has values of its own.
+    /// Whether it has data of its own.
     pub(super) fn is_stored(&self) -> bool {
         !matches!(self.kind, TensorKind::Alias { .. })
+    }
+
+    /// Whether it has floats of its own to give, as raw ones and aliases have not.
+    pub(super) fn has_values(&self) -> bool {
+        matches!(self.kind, TensorKind::Quantized | TensorKind::Float32)
+    }
+
+    /// Bytes of what it is read as: 32-bit floats, or its elements as they are.
+    pub(super) fn output_bytes(&self) -> u64 {
+        let bytes = match self.encoding {
+            Encoding::Raw(elements) => elements.bytes(),
+            _ => size_of::<f32>(),
+        };
+        // No shape is read whose elements are more than an eighth of what can be counted.
+        self.elements as u64 * bytes as u64
     }
 }

@@ -8,7 +8,7 @@ use fewbit_kernels::packed::PackedError;
 
 use crate::QuantizeError;
 use crate::atomic::AtomicWriteError;
-use crate::encoding::CodingError;
+use crate::encoding::{CodingError, ElementType};
 
 /// Why bytes are no `.fewbit` file, or have no such tensor.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -163,6 +163,14 @@ pub enum ReadError {
         /// The encoding's number.
         found: u8,
     },
+    /// A raw tensor has elements of no type that this version has.
+    #[error("tensor `{name}` has elements of the unknown type {found}")]
+    UnknownElements {
+        /// The tensor.
+        name: String,
+        /// The type's number, five bits.
+        found: u8,
+    },
     /// A tensor's ranges are divided or stored in no way that this version has, or are those of floats.
     #[error("tensor `{name}` has ranges of the unknown kind {found}")]
     UnknownRanges {
@@ -286,10 +294,26 @@ pub enum ReadError {
         found: usize,
     },
     /// Codes were asked for of a tensor that has none.
-    #[error("tensor `{name}` is stored as floats, it has no codes")]
+    #[error("tensor `{name}` is not quantized, it has no codes")]
     NotQuantized {
         /// The tensor.
         name: String,
+    },
+    /// Floats were asked for of a tensor that has none.
+    #[error("tensor `{name}` is of {found}, not of floats: it has bytes alone")]
+    NotFloats {
+        /// The tensor.
+        name: String,
+        /// What its elements are.
+        found: ElementType,
+    },
+    /// Bytes were asked for of a tensor that is not kept byte for byte.
+    #[error("tensor `{name}` is {found}, not kept byte for byte")]
+    NotRaw {
+        /// The tensor.
+        name: String,
+        /// The name of its encoding.
+        found: &'static str,
     },
 }
 
@@ -364,6 +388,20 @@ pub enum WriteError {
         name: String,
         /// How many there are and must be.
         source: QuantizeError,
+    },
+    /// The bytes of a raw tensor are not as many as its elements take.
+    #[error("tensor `{name}`: {found} bytes, {needed} needed for shape {shape:?} of {elements}")]
+    RawBytes {
+        /// The tensor.
+        name: String,
+        /// Its dimensions.
+        shape: Vec<usize>,
+        /// What its elements are.
+        elements: ElementType,
+        /// Bytes that there are.
+        found: usize,
+        /// Bytes that there must be.
+        needed: u64,
     },
     /// A value is finite, but not in the encoding that was asked for.
     #[error("tensor `{name}`: value {index} is {value}, too large for {encoding}")]

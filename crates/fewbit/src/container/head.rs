@@ -175,7 +175,7 @@ fn read_table(
             over_limit("values of all tensors", elements, limits.elements)?;
         }
         // An alias counts like a tensor: whoever reads every name gets its values once more.
-        output = output.saturating_add(4 * entry.elements as u64);
+        output = output.saturating_add(entry.output_bytes());
         over_limit("bytes of all values", output, limits.output_bytes)?;
         tensors.push(entry);
     }

@@ -16,9 +16,10 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Tensors, aliases included.
     pub tensors: usize,
-    /// Weights and floats that the file stores, of all tensors together.
+    /// Weights, floats and other elements that the file stores, of all tensors together.
     pub elements: u64,
-    /// Bytes that the values of all names take as 32-bit floats, those of an alias once more.
+    /// Bytes that the values of all names take as 32-bit floats, those of raw tensors as they are; those of an
+    /// alias once more.
     pub output_bytes: u64,
     /// Entries of metadata.
     pub metadata: usize,

@@ -26,7 +26,7 @@ mod view;
 mod writer;
 
 pub use crate::encoding::floats::FloatEncoding;
-pub use crate::encoding::{CodeEncoding, CodingError, Encoding};
+pub use crate::encoding::{CodeEncoding, CodingError, ElementType, Encoding};
 pub use entry::{TensorEntry, TensorKind};
 pub use error::{ReadError, ReadFileError, WriteError};
 pub use fewbit_kernels::packed::PackedError;

@@ -9,7 +9,7 @@ use super::entry::{TensorEntry, TensorKind};
 use super::head::{Fault, Head, check_sum};
 use super::sums::check_all_sums;
 use super::view::TensorView;
-use super::{FileSize, Limits, ReadError};
+use super::{Encoding, FileSize, Limits, ReadError};
 use crate::QuantizedTensor;
 
 /// A `.fewbit` file whose header and table have been checked.
@@ -127,12 +127,26 @@ impl<'a> ContainerReader<'a> {
         entry.decode_codes(source).map_err(|fault| fault.error)
     }
 
+    /// The bytes of a raw tensor, or of one that an alias stands for, as they were written; of what type its
+    /// elements are, [`TensorEntry::encoding`] says.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownTensor`], [`ReadError::NotRaw`], or a check sum that is not the section's.
+    pub fn raw(&self, name: &str) -> Result<&[u8], ReadError> {
+        let (entry, source) = self.found(name)?;
+        match entry.encoding {
+            Encoding::Raw(_) => Ok(source.data),
+            encoding => Err(ReadError::NotRaw { name: name.to_owned(), found: encoding.name() }),
+        }
+    }
+
     /// The values of a tensor, or of the one that an alias stands for: dequantized, or as stored.
     ///
     /// # Errors
-    /// [`ReadError::UnknownTensor`], data that do not decode, or no memory for them.
+    /// [`ReadError::UnknownTensor`], [`ReadError::NotFloats`], data that do not decode, or no memory for them.
     pub fn values(&self, name: &str) -> Result<Vec<f32>, ReadError> {
         let (entry, source) = self.found(name)?;
+        entry.float_encoding().map_err(|fault| fault.error)?;
         // So that too much is an error, and fresh memory is written first by who needs it.
         drop(entry.reserved::<f32>(entry.elements).map_err(|fault| fault.error)?);
         let mut values = vec![0.0; entry.elements];
@@ -152,13 +166,14 @@ impl<'a> ContainerReader<'a> {
     }
 
     /// Where the values of each tensor lie in what [`all_values`](Self::all_values) returns: side by
-    /// side in the table's order, those of an alias where its target's are.
+    /// side in the table's order, those of an alias where its target's are; raw tensors have none.
     pub fn value_ranges(&self) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.tensors().len());
         let mut end = 0usize;
         for entry in self.tensors() {
             ranges.push(match entry.kind {
                 TensorKind::Alias { target } => ranges[target].clone(),
+                TensorKind::Raw => end..end,
                 _ => {
                     let start = end;
                     // Past `usize` there are no buffers either, so that nothing is ever read from there.
@@ -170,7 +185,7 @@ impl<'a> ContainerReader<'a> {
         ranges
     }
 
-    /// The values of all tensors, on all cores; see [`value_ranges`](Self::value_ranges).
+    /// The values of all tensors but raw ones, on all cores; see [`value_ranges`](Self::value_ranges).
     ///
     /// # Errors
     /// Data that do not decode, or no memory for them.
@@ -191,7 +206,7 @@ impl<'a> ContainerReader<'a> {
         check_room("the whole file", self.stored_elements(), values.len())?;
         let mut rest = values;
         let mut parts = Vec::new();
-        for (index, entry) in self.tensors().iter().enumerate().filter(|(_, entry)| entry.is_stored()) {
+        for (index, entry) in self.tensors().iter().enumerate().filter(|(_, entry)| entry.has_values()) {
             let (part, others) = rest.split_at_mut(entry.elements);
             parts.push((index, entry, part));
             rest = others;
@@ -204,9 +219,9 @@ impl<'a> ContainerReader<'a> {
         results.into_iter().collect()
     }
 
-    /// Values of all tensors, aliases not counted.
+    /// Values of all tensors, aliases and raw ones not counted.
     fn stored_elements(&self) -> usize {
-        let stored = self.tensors().iter().filter(|entry| entry.is_stored());
+        let stored = self.tensors().iter().filter(|entry| entry.has_values());
         stored.fold(0, |sum, entry| sum.saturating_add(entry.elements))
     }
 

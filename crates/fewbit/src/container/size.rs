@@ -17,7 +17,7 @@ pub struct TensorBytes {
     pub frequency_tables: u64,
     /// Each weight's code.
     pub codes: u64,
-    /// Each value that is stored as a float.
+    /// Each value that is stored as a float or byte for byte.
     pub unquantized: u64,
     /// What fills up to where it begins.
     pub unused: u64,
@@ -75,7 +75,7 @@ impl FileSize {
         self.tensors.codes
     }
 
-    /// Values that are stored as floats.
+    /// Values that are stored as floats or byte for byte.
     pub const fn unquantized(self) -> u64 {
         self.tensors.unquantized
     }

@@ -117,13 +117,44 @@ impl<R: Read> StreamReader<R> {
         self.size
     }
 
-    /// Reads the next tensor that is no alias, makes `values` its values and returns its place among
-    /// [`tensors`](Self::tensors); `None` after the last, once the sum of the whole was compared and
+    /// Reads the next tensor that is no alias and not raw, makes `values` its values and returns its place
+    /// among [`tensors`](Self::tensors); `None` after the last, once the sum of the whole was compared and
     /// nothing was found to follow.
     ///
     /// # Errors
     /// [`StreamError`]; the stream cannot be read on then.
     pub fn next_values(&mut self, values: &mut Vec<f32>) -> Result<Option<usize>, StreamError> {
+        while let Some(place) = self.next_stored()? {
+            if !self.tensors[place].has_values() {
+                continue;
+            }
+            let entry = &self.tensors[place];
+            values.clear();
+            if values.try_reserve_exact(entry.elements).is_err() {
+                let (name, elements) = (entry.name.clone(), entry.elements);
+                return Err(ReadError::OutOfMemory { name, elements }.into());
+            }
+            values.resize(entry.elements, 0.0);
+            let source = Source { head: &self.head, data: self.data_of(place) };
+            entry.decode_into(source, values).map_err(|fault| fault.error)?;
+            return Ok(Some(place));
+        }
+        Ok(None)
+    }
+
+    /// Reads the next tensor that is no alias, whatever it is, and returns its place among
+    /// [`tensors`](Self::tensors) and its data as they lie in the file; `None` after the last, as for
+    /// [`next_values`](Self::next_values). Of raw tensors the data are the elements.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the stream cannot be read on then.
+    pub fn next_data(&mut self) -> Result<Option<(usize, &[u8])>, StreamError> {
+        let place = self.next_stored()?;
+        Ok(place.map(|place| (place, self.data_of(place))))
+    }
+
+    /// Has the section of the next tensor that is no alias in memory.
+    fn next_stored(&mut self) -> Result<Option<usize>, StreamError> {
         while self.tensors.get(self.next).is_some_and(|entry| !entry.is_stored()) {
             self.next += 1;
         }
@@ -136,17 +167,14 @@ impl<R: Read> StreamReader<R> {
         if self.tensors[place].data_bytes > 0 && !self.holds(place) {
             self.read_section()?;
         }
+        Ok(Some(place))
+    }
+
+    /// The data of a tensor in the section that was read last.
+    fn data_of(&self, place: usize) -> &[u8] {
         let entry = &self.tensors[place];
         let start = entry.data_at.start.saturating_sub(self.data_at) as usize;
-        let data = self.data.get(start..start + entry.data_bytes as usize).unwrap_or_default();
-        values.clear();
-        if values.try_reserve_exact(entry.elements).is_err() {
-            let (name, elements) = (entry.name.clone(), entry.elements);
-            return Err(ReadError::OutOfMemory { name, elements }.into());
-        }
-        values.resize(entry.elements, 0.0);
-        entry.decode_into(Source { head: &self.head, data }, values).map_err(|fault| fault.error)?;
-        Ok(Some(place))
+        self.data.get(start..start + entry.data_bytes as usize).unwrap_or_default()
     }
 
     /// Whether the section that was read last has the data of a tensor.

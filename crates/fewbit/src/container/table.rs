@@ -10,6 +10,7 @@ use super::limits::{NAME_BYTES, RANK};
 use super::{Limits, ReadError, TensorBytes};
 use crate::encoding::classes::WidthClasses;
 use crate::encoding::coded::{Directory, TablePlaces};
+use crate::encoding::elements::ElementType;
 use crate::encoding::ranges::{self, RangeDirectory, RangePlaces};
 use crate::encoding::{packed, widths};
 use crate::tensor::element_count;
@@ -28,7 +29,9 @@ const ENCODINGS: [(u8, Encoding); 5] = [
 ];
 /// Where an encoding's number would be: no data, but the place of another tensor.
 const ALIAS: u8 = 5;
-/// Bits of an encoding's number; those above say what ranges the tensor has.
+/// The number of raw tensors.
+const RAW: u8 = 6;
+/// Bits of an encoding's number; those above say what ranges the tensor has, or what elements.
 const ENCODING_BITS: u32 = 3;
 /// More data than any tensor has, and so few that sums of them do not overflow.
 const DATA_BYTES: u64 = 1 << 43;
@@ -110,6 +113,12 @@ pub(super) fn put_float(table: &mut Vec<u8>, shape: &[usize], encoding: FloatEnc
     put_shape(table, shape);
 }
 
+/// Appends what follows the name of a raw tensor.
+pub(super) fn put_raw(table: &mut Vec<u8>, shape: &[usize], elements: ElementType) {
+    table.push(RAW | elements.number() << ENCODING_BITS);
+    put_shape(table, shape);
+}
+
 /// Appends what follows the name of an alias.
 pub(super) fn put_alias(table: &mut Vec<u8>, target: usize) {
     table.push(ALIAS);
@@ -142,9 +151,7 @@ pub(super) fn read_entry(
     let mut entry = if number == ALIAS {
         read_alias(cursor, name, earlier)?
     } else {
-        let Some(&(_, encoding)) = ENCODINGS.iter().find(|(known, _)| *known == number) else {
-            return Err(ReadError::UnknownEncoding { name, found: number });
-        };
+        let encoding = read_encoding(&name, number, form)?;
         let (shape, elements) = read_shape(cursor, &name, limits)?;
         let mut entry = TensorEntry {
             name,
@@ -162,10 +169,11 @@ pub(super) fn read_entry(
             Encoding::Float32 => entry.set_floats(FloatEncoding::Float32),
             Encoding::Float16 => entry.set_floats(FloatEncoding::Float16),
             Encoding::BFloat16 => entry.set_floats(FloatEncoding::BFloat16),
+            Encoding::Raw(_) => entry.set_raw(limits)?,
         }
         entry
     };
-    if entry.kind != TensorKind::Quantized && form != 0 {
+    if !matches!(entry.kind, TensorKind::Quantized | TensorKind::Raw) && form != 0 {
         return Err(ReadError::UnknownRanges { name: entry.name, found: form });
     }
     let bytes = &mut entry.bytes;
@@ -180,6 +188,27 @@ impl TensorEntry {
         self.data_bytes = self.elements as u64 * encoding.bytes() as u64;
         self.bytes.unquantized = self.data_bytes;
     }
+
+    fn set_raw(&mut self, limits: &Limits) -> Result<(), ReadError> {
+        self.kind = TensorKind::Raw;
+        self.data_bytes = self.output_bytes();
+        self.bytes.unquantized = self.data_bytes;
+        over_limit("bytes of a tensor's values", self.data_bytes, limits.output_bytes)
+    }
+}
+
+/// What the two parts of an entry's first byte mean.
+fn read_encoding(name: &str, number: u8, form: u8) -> Result<Encoding, ReadError> {
+    if number == RAW {
+        let elements = ElementType::from_number(form);
+        return elements
+            .map(Encoding::Raw)
+            .ok_or_else(|| ReadError::UnknownElements { name: name.to_owned(), found: form });
+    }
+    let found = ENCODINGS.iter().find(|(known, _)| *known == number);
+    found
+        .map(|(_, encoding)| *encoding)
+        .ok_or_else(|| ReadError::UnknownEncoding { name: name.to_owned(), found: number })
 }
 
 fn read_name(

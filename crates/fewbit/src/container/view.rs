@@ -40,7 +40,7 @@ impl<'r> TensorView<'r> {
         self.entry.decode_ranges(self.source).map_err(|fault| fault.error)
     }
 
-    /// Packed codes, the streams of coded ones, or floats.
+    /// Packed codes, the streams of coded ones, floats, or the elements of a raw tensor.
     pub fn value_bytes(&self) -> &'r [u8] {
         self.split()[0]
     }
@@ -67,7 +67,7 @@ impl<'r> TensorView<'r> {
     /// Writes the values.
     ///
     /// # Errors
-    /// [`ReadError::OutputLength`], or data that do not decode.
+    /// [`ReadError::OutputLength`], [`ReadError::NotFloats`], or data that do not decode.
     pub fn dequantize_into(&self, values: &mut [f32]) -> Result<(), ReadError> {
         let (needed, found) = (self.entry.elements, values.len());
         if needed != found {

@@ -11,7 +11,7 @@ use super::cursor::{number_bytes, put_number};
 use super::header::{mark, put_metadata};
 use super::layout::{Data, Section, lay_out};
 use super::limits::{NAME_BYTES, RANK};
-use super::table::{WrittenNames, put_alias, put_float, put_quantized};
+use super::table::{WrittenNames, put_alias, put_float, put_quantized, put_raw};
 use super::{Limits, WriteError};
 use crate::atomic::write_atomically_with;
 use crate::encoding::classes::WidthClasses;
@@ -20,7 +20,8 @@ use crate::encoding::ranges::{self, SharedRangeTables};
 use crate::encoding::{floats, packed, widths};
 use crate::tensor::element_count;
 use crate::{
-    CodeEncoding, Encoding, FloatEncoding, QuantizeError, QuantizedTensor, RangeGranularity, ValueRange,
+    CodeEncoding, ElementType, Encoding, FloatEncoding, QuantizeError, QuantizedTensor, RangeGranularity,
+    ValueRange,
 };
 
 /// Builds a `.fewbit` file; what it accepts, a reader with default [`Limits`] reads.
@@ -36,7 +37,7 @@ pub struct ContainerWriter {
     /// The data of each tensor of the table, side by side in `payload`.
     data: Vec<Data>,
     payload: Vec<u8>,
-    /// The place of each tensor in the table, its number of values, and whether it is an alias.
+    /// The place of each tensor in the table, the bytes that it is read as, and whether it is an alias.
     tensors: HashMap<String, Written>,
     names: WrittenNames,
     /// The frequencies that coded tensors so far have brought.
@@ -50,7 +51,7 @@ pub struct ContainerWriter {
 #[derive(Clone, Copy, Debug)]
 struct Written {
     place: usize,
-    elements: usize,
+    output_bytes: u64,
     alias: bool,
 }
 
@@ -100,7 +101,7 @@ impl ContainerWriter {
         tensor: &QuantizedTensor,
         encoding: CodeEncoding,
     ) -> Result<&mut Self, WriteError> {
-        self.check(name, tensor.shape(), tensor.len())?;
+        self.check(name, tensor.shape(), tensor.len(), size_of::<f32>())?;
         let widths: Vec<u8> = tensor.widths().iter().map(|width| width.get()).collect();
         let classes = WidthClasses::of(tensor.grouping(), &widths);
         let packed = || packed_form(name, tensor, &classes, &widths);
@@ -117,7 +118,8 @@ impl ContainerWriter {
         if let Some(shared) = chosen.shared.take() {
             (self.shared, self.shared_ranges) = shared;
         }
-        self.add(name, tensor.len(), chosen.encoding, &chosen.data, |table| {
+        let size = [tensor.len(), size_of::<f32>()];
+        self.add(name, size, chosen.encoding, &chosen.data, |table| {
             put_quantized(table, tensor, &classes, chosen.encoding);
             table.extend_from_slice(&chosen.table);
         });
@@ -145,7 +147,7 @@ impl ContainerWriter {
         values: &[f32],
         encoding: FloatEncoding,
     ) -> Result<&mut Self, WriteError> {
-        self.check(name, shape, values.len())?;
+        self.check(name, shape, values.len(), size_of::<f32>())?;
         let too_large = |value: &f32| value.is_finite() && !encoding.round(*value).is_finite();
         if let Some(index) = values.iter().position(too_large) {
             let (name, value) = (name.to_owned(), values[index]);
@@ -154,7 +156,44 @@ impl ContainerWriter {
         }
         let mut data = Vec::new();
         floats::put(&mut data, values, encoding);
-        self.add(name, values.len(), encoding.into(), &data, |table| put_float(table, shape, encoding));
+        let size = [values.len(), size_of::<f32>()];
+        self.add(name, size, encoding.into(), &data, |table| put_float(table, shape, encoding));
+        Ok(self)
+    }
+
+    /// Adds a tensor of elements that are no weights, byte for byte; `bytes` are the elements in stored
+    /// order, little-endian.
+    ///
+    /// ```
+    /// # use fewbit::{ContainerReader, ContainerWriter, ElementType};
+    /// let counts = [7i64, -1].map(i64::to_le_bytes).concat();
+    /// let mut writer = ContainerWriter::new();
+    /// writer.raw("counts", &[2], ElementType::Int64, &counts)?;
+    /// let file = writer.to_bytes();
+    /// assert_eq!(ContainerReader::new(&file)?.raw("counts")?, counts);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`WriteError`]: an empty or repeated name, too large a tensor, or another number of bytes than the
+    /// shape has.
+    pub fn raw(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        elements: ElementType,
+        bytes: &[u8],
+    ) -> Result<&mut Self, WriteError> {
+        // What cannot be counted, the check refuses as a shape.
+        let count = element_count(shape).unwrap_or(usize::MAX);
+        self.check(name, shape, count, elements.bytes())?;
+        let (needed, found) = (count as u64 * elements.bytes() as u64, bytes.len());
+        if needed != found as u64 {
+            let (name, shape) = (name.to_owned(), shape.to_vec());
+            return Err(WriteError::RawBytes { name, shape, elements, found, needed });
+        }
+        let size = [count, elements.bytes()];
+        self.add(name, size, Encoding::Raw(elements), bytes, |table| put_raw(table, shape, elements));
         Ok(self)
     }
 
@@ -163,8 +202,8 @@ impl ContainerWriter {
     /// # Errors
     /// [`WriteError`]: an empty or repeated name, or a target that is not there or itself an alias.
     pub fn alias(&mut self, name: &str, target: &str) -> Result<&mut Self, WriteError> {
-        self.check(name, &[0], 0)?;
-        let Some(&Written { place, elements, alias }) = self.tensors.get(target) else {
+        self.check(name, &[0], 0, 0)?;
+        let Some(&Written { place, output_bytes, alias }) = self.tensors.get(target) else {
             let (name, target) = (name.to_owned(), target.to_owned());
             return Err(WriteError::UnknownTarget { name, target });
         };
@@ -172,11 +211,12 @@ impl ContainerWriter {
             let (name, target) = (name.to_owned(), target.to_owned());
             return Err(WriteError::AliasOfAlias { name, target });
         }
-        let output = self.output_bytes.saturating_add(4 * elements as u64);
+        let output = self.output_bytes.saturating_add(output_bytes);
         within(name, "bytes of all values", output, Limits::default().output_bytes)?;
-        self.add(name, 0, Encoding::Float32, &[], |table| put_alias(table, place));
+        self.add(name, [0; 2], Encoding::Float32, &[], |table| put_alias(table, place));
         self.output_bytes = output;
-        self.tensors.insert(name.to_owned(), Written { place: self.data.len() - 1, elements, alias: true });
+        self.tensors
+            .insert(name.to_owned(), Written { place: self.data.len() - 1, output_bytes, alias: true });
         Ok(self)
     }
 
@@ -263,8 +303,14 @@ impl ContainerWriter {
         })
     }
 
-    /// Whether a tensor could be added.
-    fn check(&self, name: &str, shape: &[usize], values: usize) -> Result<(), WriteError> {
+    /// Whether a tensor could be added, whose values are read as so many bytes each.
+    fn check(
+        &self,
+        name: &str,
+        shape: &[usize],
+        values: usize,
+        value_bytes: usize,
+    ) -> Result<(), WriteError> {
         if name.is_empty() {
             let what = "a tensor's name";
             return Err(WriteError::Empty { what });
@@ -285,7 +331,8 @@ impl ContainerWriter {
             Some(_) => {
                 let elements = self.elements.saturating_add(values as u64);
                 within(name, "values of all tensors", elements, limits.elements)?;
-                let bytes = self.output_bytes.saturating_add((values as u64).saturating_mul(4));
+                let bytes = (values as u64).saturating_mul(value_bytes as u64);
+                let bytes = self.output_bytes.saturating_add(bytes);
                 within(name, "bytes of all values", bytes, limits.output_bytes)?;
                 // Counted twice, as the reader does: once in the table, once written out.
                 return self.header_within(name, 2 * name.len());
@@ -305,11 +352,11 @@ impl ContainerWriter {
         within(name, "bytes of header and table", bytes as u64, Limits::default().header_bytes as u64)
     }
 
-    /// Adds an entry to the table, and its data.
+    /// Adds an entry to the table, and its data; its size is its elements, and the bytes that each is read as.
     fn add(
         &mut self,
         name: &str,
-        elements: usize,
+        [elements, value_bytes]: [usize; 2],
         encoding: Encoding,
         data: &[u8],
         put: impl FnOnce(&mut Vec<u8>),
@@ -319,9 +366,10 @@ impl ContainerWriter {
         let place = self.data.len();
         self.data.push(Data { bytes: data.len() as u64, packed: encoding == Encoding::Packed });
         self.payload.extend_from_slice(data);
-        self.tensors.insert(name.to_owned(), Written { place, elements, alias: false });
+        let output_bytes = elements as u64 * value_bytes as u64;
+        self.tensors.insert(name.to_owned(), Written { place, output_bytes, alias: false });
         self.elements += elements as u64;
-        self.output_bytes += 4 * elements as u64;
+        self.output_bytes += output_bytes;
         self.name_bytes += name.len();
     }
 }

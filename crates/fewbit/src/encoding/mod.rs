@@ -1,4 +1,4 @@
-//! How a tensor's codes, widths and floats become bytes, and back.
+//! How a tensor's codes, widths, floats and other elements become bytes, and back.
 //!
 //! [`packed`] keeps every code at its width, to be read where it lies; [`coded`] is the entropy coded
 //! form. Both share [`classes`], what a file's table says of the widths; the speed of both is that of
@@ -6,6 +6,7 @@
 
 pub(crate) mod classes;
 pub(crate) mod coded;
+pub(crate) mod elements;
 pub(crate) mod floats;
 pub(crate) mod packed;
 pub(crate) mod ranges;
@@ -14,6 +15,7 @@ mod streams;
 mod tests;
 pub(crate) mod widths;
 
+pub use self::elements::ElementType;
 use fewbit_kernels::packed::PackedError;
 use fewbit_kernels::rans::{DecodeError, PaletteError, TableError};
 
@@ -30,10 +32,13 @@ pub enum Encoding {
     Float16,
     /// The upper half of 32-bit floats, rounded.
     BFloat16,
+    /// Elements that are no weights, byte for byte.
+    Raw(ElementType),
 }
 
 impl Encoding {
-    /// Its name in reports: `float32`, `packed`, `coded`, `float16` or `bfloat16`.
+    /// Its name in reports: `float32`, `packed`, `coded`, `float16` or `bfloat16`; of raw tensors that of their
+    /// elements, such as `int64`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
@@ -41,6 +46,7 @@ impl Encoding {
             Self::Coded => "coded",
             Self::Float16 => "float16",
             Self::BFloat16 => "bfloat16",
+            Self::Raw(elements) => elements.name(),
         }
     }
 }

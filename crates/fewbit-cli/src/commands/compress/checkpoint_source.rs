@@ -1,8 +1,8 @@
 //! The weights of a checkpoint, whatever network they are of, read one tensor at a time.
 
 use fewbit::compress::{SourceTensor, Treatment, WeightSource};
-use fewbit::pattern;
-use fewbit_checkpoint::{Checkpoint, CheckpointError};
+use fewbit::{ElementType, pattern};
+use fewbit_checkpoint::{Checkpoint, CheckpointError, DType, TensorInfo};
 
 use super::treatment;
 use crate::args::CompressArgs;
@@ -39,15 +39,11 @@ impl<'c> CheckpointSource<'c> {
                 continue;
             }
             places.push(Some(place));
-            if !info.dtype().is_float() {
-                let (name, dtype) = (info.name(), info.dtype());
-                let message = format!("tensor `{name}` is of {dtype}; a .fewbit file holds floats");
-                return Err(Failure::new(message).hint(format!("leave it out with `--drop '{name}'`")));
-            }
             // One that is left out cannot stand for another.
-            let treatment = match alias.and_then(|target| places[target]) {
-                Some(target) => Treatment::Alias(target),
-                None => treatment(info.name(), info.shape(), &args.exclude),
+            let treatment = match (alias.and_then(|target| places[target]), info.dtype().is_float()) {
+                (Some(target), _) => Treatment::Alias(target),
+                (None, true) => treatment(info.name(), info.shape(), &args.exclude),
+                (None, false) => Treatment::Raw(elements(info)?),
             };
             source.names.push(info.name());
             source.tensors.push(SourceTensor {
@@ -70,4 +66,31 @@ impl WeightSource for CheckpointSource<'_> {
     fn read(&mut self, place: usize, values: &mut Vec<f32>) -> Result<(), CheckpointError> {
         self.checkpoint.read_f32(self.names[place], values)
     }
+
+    fn read_raw(&mut self, place: usize, bytes: &mut Vec<u8>) -> Result<(), CheckpointError> {
+        self.checkpoint.read_bytes(self.names[place], bytes)
+    }
+}
+
+/// What a tensor that is not of floats is kept as.
+fn elements(info: &TensorInfo) -> Result<ElementType, Failure> {
+    Ok(match info.dtype() {
+        DType::I8 => ElementType::Int8,
+        DType::U8 => ElementType::UInt8,
+        DType::I16 => ElementType::Int16,
+        DType::U16 => ElementType::UInt16,
+        DType::I32 => ElementType::Int32,
+        DType::U32 => ElementType::UInt32,
+        DType::I64 => ElementType::Int64,
+        DType::U64 => ElementType::UInt64,
+        DType::Bool => ElementType::Bool,
+        DType::F8E4M3 => ElementType::Float8E4M3,
+        DType::F8E5M2 => ElementType::Float8E5M2,
+        DType::C64 => ElementType::Complex64,
+        other => {
+            let name = info.name();
+            let message = format!("tensor `{name}` is of {other}, which a .fewbit file cannot hold");
+            return Err(Failure::new(message).hint(format!("leave it out with `--drop '{name}'`")));
+        }
+    })
 }

@@ -1,18 +1,21 @@
 //! `fewbit compress`: a trained checkpoint to a file of at most so many bytes.
 
+mod calibrated;
 mod checkpoint_source;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use fewbit::compress::{
-    CompressError, CompressOptions, MemorySource, Objective, SourceTensor, Treatment, WeightSource, compress,
+    CompressError, CompressOptions, Compressed, MemorySource, Objective, Sensitivity, SourceTensor,
+    Treatment, WeightSource, compress,
 };
 use fewbit::{CodeEncoding, ContainerWriter, FloatEncoding, pattern};
 use fewbit_burn::{StoredModel, StoredTensor};
 use fewbit_checkpoint::Checkpoint;
-use fewbit_zoo::recipe;
+use fewbit_zoo::recipe::{self, Recipe};
 use serde::Serialize;
 
 use self::checkpoint_source::CheckpointSource;
@@ -39,6 +42,21 @@ struct Report {
 }
 
 impl Report {
+    fn of(made: &Made, out: &Path, start: Instant) -> Self {
+        let (found, values) = (&made.found, made.values);
+        Self {
+            file: out.display().to_string(),
+            bytes: found.bytes,
+            budget: made.budget,
+            values,
+            float_bytes: 4 * values,
+            ratio: 4.0 * values as f64 / found.bytes as f64,
+            quantized_weights: found.weights,
+            mean_squared_error: found.squared_error / found.weights.max(1) as f64,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+
     /// For people.
     fn print(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -57,28 +75,32 @@ pub(crate) fn run(args: CompressArgs) -> Result<Verdict, Failure> {
     let start = Instant::now();
     let checkpoint = Checkpoint::open(&args.checkpoint).map_err(checkpoint_failure)?;
     refuse_to_overwrite(&checkpoint, &args.out)?;
-    let mut head = ContainerWriter::new();
-    let report =
-        match &args.recipe {
-            Some(name) => {
-                let recipe = recipe::resolve(name, &[])?;
-                let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
-                let network = fewbit_zoo::as_network_of(&recipe, &weights)
-                    .map_err(|error| Failure::from(error).about(&args.checkpoint))?;
-                for (key, value) in &network.metadata {
-                    head.metadata(key, value)?;
+    let made = match &args.recipe {
+        Some(name) => {
+            let recipe = recipe::resolve(name, &[])?;
+            let weights = fewbit_zoo::import(&checkpoint).map_err(checkpoint_failure)?;
+            let network = fewbit_zoo::as_float_network_of(&recipe, &weights)
+                .map_err(|error| Failure::from(error).about(&args.checkpoint))?;
+            match &args.calibration.calibrate {
+                Some(data) => calibrated::make(&recipe, network, data.as_deref(), &args)?,
+                None => {
+                    let network = fewbit_zoo::as_file_of(&recipe, network);
+                    of_network(network, &recipe, &BTreeMap::new(), &args, 0)?
                 }
-                let floats = recipe.train_config().storage.encoding;
-                finish(network_source(network, &args.exclude), &head, floats, &args, start, |error| {
-                    match error {}
-                })?
             }
-            None => {
-                head.metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))?;
-                let source = CheckpointSource::new(&checkpoint, &args)?;
-                finish(source, &head, FloatEncoding::Float16, &args, start, checkpoint_failure)?
-            }
-        };
+        }
+        None => {
+            let mut head = ContainerWriter::new();
+            head.metadata("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")))?;
+            let source = CheckpointSource::new(&checkpoint, &args)?;
+            made(source, &head, FloatEncoding::Float16, &args, 0, checkpoint_failure)?
+        }
+    };
+    made.found.writer.write_file(&args.out)?;
+    if made.found.is_largest {
+        say(format_args!("no weight needs more than 8 bits: the rest of the budget is not used"));
+    }
+    let report = Report::of(&made, &args.out, start);
     match args.format {
         Format::Json => print_json(&report)?,
         Format::Text => report.print()?,
@@ -97,20 +119,46 @@ fn refuse_to_overwrite(checkpoint: &Checkpoint, out: &Path) -> Result<(), Failur
     Ok(())
 }
 
-/// Makes and writes the file.
-fn finish<S: WeightSource>(
+/// A file and what it was to be.
+struct Made {
+    found: Compressed,
+    budget: u64,
+    /// Values of all tensors, those that are kept byte for byte not among them.
+    values: u64,
+}
+
+/// The file of a network in the form that files have it; so many bytes of the budget are not to be used.
+fn of_network(
+    network: StoredModel,
+    recipe: &Recipe,
+    sensitivities: &BTreeMap<String, Sensitivity>,
+    args: &CompressArgs,
+    spare: u64,
+) -> Result<Made, Failure> {
+    let mut head = ContainerWriter::new();
+    for (key, value) in &network.metadata {
+        head.metadata(key, value)?;
+    }
+    let source = network_source(network, sensitivities, &args.exclude);
+    let floats = recipe.train_config().storage.encoding;
+    made(source, &head, floats, args, spare, |error| match error {})
+}
+
+/// Makes the file.
+fn made<S: WeightSource>(
     mut source: S,
     head: &ContainerWriter,
     floats: FloatEncoding,
     args: &CompressArgs,
-    start: Instant,
+    spare: u64,
     source_failure: impl Fn(S::Error) -> Failure,
-) -> Result<Report, Failure> {
-    let stored = source.tensors().iter().filter(|tensor| !matches!(tensor.treatment, Treatment::Alias(_)));
+) -> Result<Made, Failure> {
+    let has_values = |treatment| matches!(treatment, Treatment::Quantized | Treatment::Float);
+    let stored = source.tensors().iter().filter(|tensor| has_values(tensor.treatment));
     let values = stored.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum();
     let budget = args.budget.bytes(values);
     let options = CompressOptions {
-        budget,
+        budget: budget.saturating_sub(spare),
         objective: match args.objective {
             ObjectiveKind::Relative => Objective::Relative,
             ObjectiveKind::Squared => Objective::Squared,
@@ -128,29 +176,23 @@ fn finish<S: WeightSource>(
         }
         error => error.into(),
     })?;
-    found.writer.write_file(&args.out)?;
-    if found.is_largest {
-        say(format_args!("no weight needs more than 8 bits: the rest of the budget is not used"));
-    }
-    Ok(Report {
-        file: args.out.display().to_string(),
-        bytes: found.bytes,
-        budget,
-        values,
-        float_bytes: 4 * values,
-        ratio: 4.0 * values as f64 / found.bytes as f64,
-        quantized_weights: found.weights,
-        mean_squared_error: found.squared_error / found.weights.max(1) as f64,
-        seconds: start.elapsed().as_secs_f64(),
-    })
+    Ok(Made { found, budget, values })
 }
 
 /// The float tensors of a network, under the names of its files.
-fn network_source(network: StoredModel, exclude: &[String]) -> MemorySource {
+fn network_source(
+    network: StoredModel,
+    sensitivities: &BTreeMap<String, Sensitivity>,
+    exclude: &[String],
+) -> MemorySource {
     let mut source = MemorySource::default();
     for (name, tensor) in network.tensors {
         if let StoredTensor::Float { shape, values, .. } = tensor {
             let treatment = treatment(&name, &shape, exclude);
+            let place = source.tensors().len();
+            if let (Treatment::Quantized, Some(known)) = (treatment, sensitivities.get(&name)) {
+                source.set_sensitivity(place, known.clone());
+            }
             source.push(SourceTensor { name, shape, treatment }, values);
         }
     }
