@@ -1,8 +1,8 @@
 //! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
 //! export to a `.fewbit` file and loading it back.
 
-mod coded;
 pub mod calibration;
+mod coded;
 pub mod config;
 pub mod control;
 pub mod guard;

@@ -240,7 +240,7 @@ pub(crate) enum ObjectiveKind {
 /// What a compressed file takes from calibration data; each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum CalibrationKind {
-    /// Statistics of batch norms, measured with the rounded weights.
+    /// Statistics of batch norms, in line with the rounded weights.
     Statistics,
     /// Steps by what an error of each tensor and output channel costs.
     Sensitivity,
@@ -266,6 +266,10 @@ pub(crate) struct CalibrationArgs {
     #[arg(long, value_name = "N", default_value_t = 2048, help_heading = "Calibration", requires = "calibrate",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) calibration_records: u32,
+    /// Takes the statistics of batch norms from the calibration data altogether: for data unlike those that the
+    /// network was trained on.
+    #[arg(long, help_heading = "Calibration", requires = "calibrate")]
+    pub(crate) new_statistics: bool,
 }
 
 #[derive(Args)]

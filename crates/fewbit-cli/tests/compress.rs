@@ -1,12 +1,13 @@
-//! A checkpoint to a file, and back.
+//! A checkpoint to a file, and back; with data and without.
 
 mod common;
 
 use std::fs;
 
-use common::Scratch;
+use common::{Scratch, short_train};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
 
 /// Every type that is no float of 16 bits or more comes back by `unpack` with its type and its bytes.
 #[test]
@@ -51,4 +52,69 @@ fn what_is_no_weight_is_kept_as_it_is() {
         assert_eq!(found.data(), &bytes[..6 * size], "{name}");
     }
     assert_eq!(back.tensor("weight").unwrap().dtype(), Dtype::F32);
+}
+
+/// The quick start's network after a short training, as a checkpoint.
+fn trained(scratch: &Scratch) {
+    let args = [
+        "--set",
+        "training.float_steps=120",
+        "--set",
+        "training.batch_size=64",
+        "--set",
+        "storage.fold_batch_norm=false",
+        "--set",
+        "storage.floats=float32",
+        "--out",
+        "run",
+    ];
+    scratch.run(&short_train(&args)).ok();
+    scratch.run(&["unpack", "run/float.fewbit", "-o", "net.safetensors"]).ok();
+}
+
+/// Generated digits, no download: each kind of calibration keeps the budget, and what data say is worth more than
+/// twenty points of accuracy where nothing else is known.
+#[test]
+fn calibration_keeps_the_budget_and_the_accuracy() {
+    let scratch = Scratch::new();
+    trained(&scratch);
+    let compress = |more: &[&str]| {
+        let args = ["compress", "net.safetensors", "--recipe", "quick-start", "--bits", "1.5"];
+        let out = ["-o", "net.fewbit", "--format", "json"];
+        let report = scratch.run(&[&args, more, &out].concat()).ok().stdout;
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert!(report["bytes"].as_u64() <= report["budget"].as_u64(), "{report}");
+        assert_eq!(report["bytes"], fs::metadata(scratch.path("net.fewbit")).unwrap().len());
+        scratch.run(&["verify", "net.fewbit"]).ok();
+        let found = scratch.run(&["eval", "net.fewbit", "--format", "json"]).ok().stdout;
+        let found: Value = serde_json::from_str(&found).unwrap();
+        (100.0 * found["value"].as_f64().unwrap(), fs::read(scratch.path("net.fewbit")).unwrap())
+    };
+    let records = ["--calibrate", "--calibration-records", "512"];
+    let calibrated = |kind| compress(&[&records[..], &["--calibration", kind]].concat());
+    let (without, _) = compress(&[]);
+    let (statistics, _) = calibrated("statistics");
+    let (sensitivity, _) = calibrated("sensitivity");
+    let (feedback, bytes) = calibrated("feedback");
+    println!("without {without} statistics {statistics} sensitivity {sensitivity} feedback {feedback}");
+    assert!(statistics > without && feedback > statistics, "{without} {statistics} {feedback}");
+    // It is the default, and the same each time, on however many threads.
+    assert!(compress(&[&records[..], &["--threads", "1"]].concat()).1 == bytes);
+}
+
+#[test]
+fn a_calibration_that_cannot_be_is_refused() {
+    let scratch = Scratch::new();
+    trained(&scratch);
+    let compress = |more: &[&str]| {
+        scratch.run(&[&["compress", "net.safetensors", "--bits", "3", "-o", "net.fewbit"], more].concat())
+    };
+    let recipe = ["--recipe", "quick-start"];
+    compress(&["--calibrate"]).refused(&["--recipe"]);
+    compress(&[&recipe[..], &["--calibration", "statistics"]].concat()).refused(&["--calibrate"]);
+    compress(&[&recipe[..], &["--calibrate", "nowhere"]].concat()).refused(&["glyphs", "nowhere"]);
+    compress(&[&recipe[..], &["--calibrate", "--calibration-records", "900000"]].concat())
+        .refused(&["900000", "training set"]);
+    compress(&["--recipe", "mnist", "--calibrate"]).refused(&["net.safetensors", "model"]);
+    assert!(!scratch.path("net.fewbit").exists());
 }

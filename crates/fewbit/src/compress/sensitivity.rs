@@ -127,7 +127,7 @@ mod tests {
     /// Costs of 4 and 1/4: half the step and twice; a step that would need more than 8 bits is not made smaller.
     #[test]
     fn steps_are_as_the_inverse_root_of_what_an_error_costs() {
-        let weights = [vec![1.0; 500], vec![12.7; 500]].concat();
+        let weights = [vec![0.5; 500], vec![12.7; 500]].concat();
         let plan = plan(&weights, &[4.0, 0.25]);
         let found = |factor| {
             let (steps, is_smallest) = plan.steps(factor);

@@ -26,8 +26,8 @@ pub(super) fn make(
     let (device, kind) = (Device::flex(), args.calibration.calibration);
     let records = args.calibration.calibration_records as usize;
     let calibrator = Calibrator::prepare(recipe, path, records)?;
-    // Statistics of other pictures than these would be an error that is not that of rounding.
-    let network = calibrator.with_statistics(network, &device)?;
+    let measured = calibrator.with_statistics(network.clone(), &device)?;
+    let network = if args.calibration.new_statistics { measured.clone() } else { network };
     let sensitivities = match kind {
         CalibrationKind::Statistics => BTreeMap::new(),
         _ => calibrator.sensitivities(&network, kind == CalibrationKind::Feedback, &device)?,
@@ -37,7 +37,8 @@ pub(super) fn make(
         let in_file = fewbit_zoo::as_file_of(recipe, network.clone());
         let mut made = of_network(in_file, recipe, &sensitivities, args, spare)?;
         let rounded = with_codes_of(&network, &made.found.writer)?;
-        let rounded = calibrator.with_statistics(rounded, &device)?;
+        let rounded =
+            calibrator.with_statistics(rounded, &device)?.with_statistics_in_line(&network, &measured);
         made.found.writer = fewbit_zoo::as_file_of(recipe, rounded).to_writer()?;
         made.found.bytes = made.found.writer.bytes();
         let over = made.found.bytes.saturating_sub(made.budget);
