@@ -72,8 +72,7 @@ fn trained(scratch: &Scratch) {
     scratch.run(&["unpack", "run/float.fewbit", "-o", "net.safetensors"]).ok();
 }
 
-/// Generated digits, no download: each kind of calibration keeps the budget, and what data say is worth more than
-/// twenty points of accuracy where nothing else is known.
+/// Generated digits, no download: each kind of calibration keeps the budget, and what data say is worth something.
 #[test]
 fn calibration_keeps_the_budget_and_the_accuracy() {
     let scratch = Scratch::new();
