@@ -12,7 +12,7 @@ use crate::layout::PathTracker;
 use crate::method::SizeEstimate;
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
-use crate::site::{Scheme, Site, Steps};
+use crate::site::{Scheme, Site, Steps, furthest};
 
 /// The size of a model's codes at some point of training.
 pub(crate) struct CodedSize {
@@ -70,11 +70,11 @@ fn of_parameter<const D: usize>(
     steps: &Steps,
 ) -> Option<CodedSize> {
     let found = values(&learned.clone().detach())?;
-    let step_of = steps.of(&found);
     let group = site.grouping.size().max(1);
     let weights = values(&weight.clone().detach())?;
     let (estimate, rate_group) = steps.size?;
     let mut positions = site.orientation.swap_values(weights, &site.shape);
+    let step_of = steps.reaching(steps.of(&found), positions.chunks(group).map(furthest));
     for (positions, step) in positions.chunks_mut(group).zip(&step_of) {
         let inverse = if *step > 0.0 { 1.0 / step } else { 0.0 };
         positions.iter_mut().for_each(|position| *position *= inverse);
@@ -109,8 +109,7 @@ fn of_parameter<const D: usize>(
 fn nominal(positions: &[f32], group: usize, learned: Tensor<1>) -> CodedSize {
     let (mut bits, mut slopes) = (0.0, Vec::new());
     for positions in positions.chunks(group) {
-        let furthest = positions.iter().fold(0.0f32, |furthest, position| furthest.max(position.abs()));
-        let (len, levels) = (positions.len() as f64, 2.0 * f64::from(furthest) + 1.0);
+        let (len, levels) = (positions.len() as f64, 2.0 * f64::from(furthest(positions)) + 1.0);
         bits += len * levels.log2();
         slopes.push((-len * (levels - 1.0) / levels) as f32);
     }

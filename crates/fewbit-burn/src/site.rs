@@ -77,6 +77,23 @@ impl Steps {
         };
         learned.iter().map(|learned| fewbit::compress::stored_step(step(learned))).collect()
     }
+
+    /// `steps` where levels are no choice but a bound: none so fine that the largest weight of its group, in
+    /// `largest`, would be cut.
+    pub(crate) fn reaching(&self, mut steps: Vec<f32>, largest: impl IntoIterator<Item = f32>) -> Vec<f32> {
+        if self.size.is_some() {
+            for (step, largest) in steps.iter_mut().zip(largest) {
+                let finest = fewbit::compress::stored_step(largest / f32::from(self.levels.1.max(1)));
+                *step = step.max(finest);
+            }
+        }
+        steps
+    }
+}
+
+/// The largest distance from zero; 0 for none.
+pub(crate) fn furthest(weights: &[f32]) -> f32 {
+    weights.iter().fold(0.0, |most, weight| most.max(weight.abs()))
 }
 
 /// How a file is made a little smaller than what was trained.
@@ -211,15 +228,9 @@ impl Site {
             }
             Scheme::Steps(steps) => {
                 let factor = trim.coarser.exp2();
-                let mut found: Vec<f32> = steps.of(learned).iter().map(|step| step * factor).collect();
-                if factor < 1.0 {
-                    // No finer than levels reach: beyond that weights would be cut.
-                    for (step, group) in found.iter_mut().zip(self.grouping.ranges()) {
-                        let largest =
-                            stored[group].iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
-                        *step = step.max(largest / f32::from(steps.levels.1.max(1)));
-                    }
-                }
+                let found = steps.of(learned).iter().map(|step| step * factor).collect();
+                let largest = self.grouping.ranges().map(|group| furthest(&stored[group]));
+                let found = steps.reaching(found, largest);
                 quantize_stepped(&stored, &shape, &found, steps.levels, trim.trade)
             }
             Scheme::MinMax { fixed, .. } => self.quantize_min_max(&stored, &shape, *fixed),

@@ -14,7 +14,7 @@ use crate::layout::Orientation;
 use crate::noise::draw;
 use crate::operation::buffers::{self, recycle, values};
 use crate::operation::{Operation, apply, runs_on};
-use crate::site::{Site, Steps};
+use crate::site::{Site, Steps, furthest};
 
 /// Weights that one task rounds.
 const PART: usize = 1 << 15;
@@ -34,7 +34,7 @@ pub(crate) fn lsq_step(weights: &[f32], highest: i16) -> f32 {
 /// Of a hundred steps up to that of the largest weight, the one whose rounded weights have the least
 /// squared error.
 pub(crate) fn best_step(weights: &[f32], (lowest, highest): (i16, i16)) -> f32 {
-    let largest = weights.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
+    let largest = furthest(weights);
     let error = |step: f32| -> f64 {
         let square = |weight: &f32| {
             let level = (weight / step).round_ties_even().clamp(-f32::from(lowest), highest.into());
@@ -61,7 +61,7 @@ pub(crate) fn add_step_noise<const D: usize>(
     }
     let shape: [usize; D] = weight.dims();
     let noise = constant(draw(NoiseLaw::Uniform, key, site.grouping.len()), &weight);
-    weight + (steps_of_each(learned, site, steps) * noise).reshape(shape)
+    weight + (of_each(steps_of_groups(learned, steps), site) * noise).reshape(shape)
 }
 
 /// The rounded weight. Gradients reach `weight` and `learned`.
@@ -81,8 +81,17 @@ pub(crate) fn round_to_steps<const D: usize>(
         Some(scale) => learned.clone() * scale + (learned.clone() - learned * scale).detach(),
         None => learned,
     };
-    let step = steps_of_each(learned, site, steps);
     let flat: Tensor<1> = weight.reshape([site.grouping.len()]);
+    let mut step = steps_of_groups(learned, steps);
+    if steps.size.is_some() {
+        // As `Steps::reaching` has it; its gradient is that of the step that was learned.
+        let (run, groups) = runs(site);
+        let parts: Tensor<3> = flat.clone().detach().abs().reshape([-1, groups as i32, run as i32]);
+        let largest: Tensor<1> = parts.max_dim(2).max_dim(0).reshape([groups]);
+        let missing = (largest / highest.max(1.0) - step.clone().detach()).clamp_min(0.0);
+        step = step + missing;
+    }
+    let step = of_each(step, site);
     let position = flat.clone().detach() / step.clone().detach();
     let level = position.clone().round().clamp(lowest, highest);
     let inside = position.clone().clamp(lowest, highest).equal(position.clone()).float();
@@ -97,15 +106,19 @@ fn constant<const D: usize>(values: Vec<f32>, like: &Tensor<D>) -> Tensor<1> {
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }
 
-/// The step of each weight in memory order, by plain tensor operations.
-fn steps_of_each(learned: Tensor<1>, site: &Site, steps: Steps) -> Tensor<1> {
-    let step = match steps.gradient_scale {
+/// The step of each group, by plain tensor operations.
+fn steps_of_groups(learned: Tensor<1>, steps: Steps) -> Tensor<1> {
+    match steps.gradient_scale {
         Some(_) => learned.abs(),
         None => (learned * std::f32::consts::LN_2).exp(),
-    };
-    let groups = TensorData::new(site.group_of_each(), [site.grouping.len()]);
-    let groups = Tensor::<1, Int>::from_data(groups, &step.device());
-    step.select(0, groups)
+    }
+}
+
+/// What each weight has of its group, in memory order.
+fn of_each(groups: Tensor<1>, site: &Site) -> Tensor<1> {
+    let index = TensorData::new(site.group_of_each(), [site.grouping.len()]);
+    let index = Tensor::<1, Int>::from_data(index, &groups.device());
+    groups.select(0, index)
 }
 
 /// How weights that share a step lie in memory: runs of a length, run `i` of group `i % groups`.
@@ -181,13 +194,27 @@ impl StepRounding {
     fn limits(&self) -> (f32, f32) {
         (-f32::from(self.steps.levels.0), self.steps.levels.1.into())
     }
+
+    fn steps_of(&self, learned: &FlexTensor, weight: &FlexTensor) -> Vec<f32> {
+        let steps = self.steps.of(values(learned));
+        if self.steps.size.is_none() {
+            return steps;
+        }
+        let (run, groups) = runs(&self.site);
+        let mut largest = vec![0.0f32; groups];
+        for (place, part) in values(weight).chunks(run).enumerate() {
+            let most = &mut largest[place % groups];
+            *most = most.max(furthest(part));
+        }
+        self.steps.reaching(steps, largest)
+    }
 }
 
 impl Operation<2> for StepRounding {
     type Kept = (FlexTensor, FlexTensor);
 
     fn forward(&self, [weight, learned]: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<Self::Kept>) {
-        let steps = self.steps.of(values(&learned));
+        let steps = self.steps_of(&learned, &weight);
         let (lowest, highest) = self.limits();
         let mut rounded = buffers::take(values(&weight).len());
         let (run, groups) = runs(&self.site);
@@ -213,7 +240,7 @@ impl Operation<2> for StepRounding {
         mut gradient: FlexTensor,
         _: [bool; 2],
     ) -> [Option<FlexTensor>; 2] {
-        let steps = self.steps.of(values(&learned));
+        let steps = self.steps_of(&learned, &weight);
         let (lowest, highest) = self.limits();
         let (run, groups) = runs(&self.site);
         // Stops the gradient of what is beyond the last level; returns that of the step.

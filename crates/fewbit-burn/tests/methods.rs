@@ -220,3 +220,22 @@ fn a_step_of_its_own_follows_each_channels_weights() {
     }
     assert_eq!(site.stored_shape(), [4, 6]);
 }
+
+/// With more bytes than levels can use, steps shrink as far as they like: no weight may be cut for that.
+#[test]
+fn no_step_is_so_fine_that_a_weight_is_cut() {
+    for granularity in BOTH {
+        let (layer, quantizer) = layer(steps(granularity), &autodiff());
+        let count = learned(&layer).dims()[0];
+        let layer = layer.map(&mut Replace(TensorData::new(vec![-30.0f32; count], [count])));
+        let weights = values(layer.weight.base().detach());
+        let stored = StoredModel::rounded(&layer, &quantizer).unwrap();
+        let StoredTensor::Quantized(tensor) = &stored.tensors["weight"] else { panic!("not quantized") };
+        let file = quantizer.site("weight").unwrap().dequantize(tensor);
+        quantizer.control().set_mode(Mode::StraightThrough);
+        assert_eq!(values(layer.weight.val()), file);
+        for (weight, rounded) in weights.iter().zip(&file) {
+            assert!((weight - rounded).abs() <= 0.51 / 127.0, "{weight}: {rounded}");
+        }
+    }
+}
