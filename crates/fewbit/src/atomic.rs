@@ -1,9 +1,11 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::disk::{Disk, OpenFile, SystemDisk};
 
 /// Why a file could not be written; what was at the path before is still there.
 #[derive(Debug, thiserror::Error)]
@@ -57,25 +59,37 @@ pub fn write_atomically_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), AtomicWriteError> {
+    write_atomically_on(&SystemDisk, path, write)
+}
+
+/// As [`write_atomically_with`], on a disk that may be another than the system's.
+///
+/// # Errors
+/// As [`write_atomically_with`].
+pub fn write_atomically_on(
+    disk: &dyn Disk,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), AtomicWriteError> {
     let failed = |action| move |source| AtomicWriteError::Io { path: path.to_owned(), action, source };
     let (target, replaced) = resolve(path)?;
     let folder = match target.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let (mut scratch, file) = Scratch::create(folder).map_err(failed("creating a scratch file beside it"))?;
+    let (mut scratch, file) = Scratch::create(disk, folder).map_err(failed("creating a scratch file beside it"))?;
     let mut buffered = BufWriter::new(file);
     write(&mut buffered).map_err(failed("writing"))?;
-    let file = buffered.into_inner().map_err(|error| failed("writing")(error.into_error()))?;
+    let mut file = buffered.into_inner().map_err(|error| failed("writing")(error.into_error()))?;
     if let Some(permissions) = replaced {
         file.set_permissions(permissions).map_err(failed("keeping its permissions"))?;
     }
-    file.sync_all().map_err(failed("syncing"))?;
+    file.sync().map_err(failed("syncing"))?;
     // Some systems do not rename a file that is open.
     drop(file);
-    fs::rename(&scratch.path, &target).map_err(failed("renaming the scratch file"))?;
+    disk.rename(&scratch.path, &target).map_err(failed("renaming the scratch file"))?;
     scratch.renamed = true;
-    sync_folder(folder).map_err(failed("syncing its folder"))
+    disk.sync_folder(folder).map_err(failed("syncing its folder"))
 }
 
 /// Where the file really goes, and the permissions of the one that is there.
@@ -112,25 +126,39 @@ fn resolve(path: &Path) -> Result<(PathBuf, Option<fs::Permissions>), AtomicWrit
     Ok((target, Some(permissions)))
 }
 
+/// Removes what writers that were killed have left in `folder`. No other may be writing there.
+pub fn remove_scratch_files(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(SCRATCH_START) && name.ends_with(SCRATCH_END) {
+            // It takes room and does no other harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How the names of scratch files begin and end.
+const SCRATCH_START: &str = ".fewbit-";
+const SCRATCH_END: &str = ".tmp";
+
 /// A file beside the target that goes away unless it was renamed.
-struct Scratch {
+struct Scratch<'d> {
+    disk: &'d dyn Disk,
     path: PathBuf,
     renamed: bool,
 }
 
-impl Scratch {
-    fn create(folder: &Path) -> io::Result<(Self, File)> {
+impl<'d> Scratch<'d> {
+    fn create(disk: &'d dyn Disk, folder: &Path) -> io::Result<(Self, Box<dyn OpenFile>)> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             // Short, whatever the target's name, which may be as long as names can be.
-            let name = format!(".fewbit-{}-{number}.tmp", std::process::id());
+            let name = format!("{SCRATCH_START}{}-{number}{SCRATCH_END}", std::process::id());
             let path = folder.join(name);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    let renamed = false;
-                    return Ok((Self { path, renamed }, file));
-                }
+            match disk.create(&path) {
+                Ok(file) => return Ok((Self { disk, path, renamed: false }, file)),
                 // Left behind by a process that was killed, or of another machine on a shared disk.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -139,27 +167,11 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         if !self.renamed {
             // The error that led here is the one to tell.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.disk.remove(&self.path);
         }
     }
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        // Some network file systems cannot sync a folder; the file itself is synced.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Ok(())
-        }
-        result => result,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -27,6 +27,7 @@ pub mod atomic;
 pub mod bits;
 pub mod compress;
 pub mod container;
+pub mod disk;
 mod encoding;
 pub mod grid;
 pub mod group;

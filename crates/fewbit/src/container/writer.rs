@@ -13,7 +13,8 @@ use super::layout::{Data, Section, lay_out};
 use super::limits::{NAME_BYTES, RANK};
 use super::table::{WrittenNames, put_alias, put_float, put_quantized, put_raw};
 use super::{Limits, WriteError};
-use crate::atomic::write_atomically_with;
+use crate::atomic::write_atomically_on;
+use crate::disk::{Disk, SystemDisk};
 use crate::encoding::classes::WidthClasses;
 use crate::encoding::coded::{self, SharedTables};
 use crate::encoding::ranges::{self, SharedRangeTables};
@@ -267,8 +268,16 @@ impl ContainerWriter {
     /// [`WriteError::File`], which names the path; see
     /// [`write_atomically`](crate::atomic::write_atomically).
     pub fn write_file(&self, path: &Path) -> Result<u64, WriteError> {
+        self.write_file_on(&SystemDisk, path)
+    }
+
+    /// As [`write_file`](Self::write_file), on a disk that may be another than the system's.
+    ///
+    /// # Errors
+    /// As [`write_file`](Self::write_file).
+    pub fn write_file_on(&self, disk: &dyn Disk, path: &Path) -> Result<u64, WriteError> {
         let mut written = 0;
-        write_atomically_with(path, |mut out| {
+        write_atomically_on(disk, path, |mut out| {
             written = self.write_to(&mut out)?;
             Ok(())
         })?;
