@@ -11,6 +11,7 @@
 //! so that on these records its output has the mean and the spread that it had. Where `m` and `s` were measured on the same
 //! records, these are `μ'` and `σ'`; where they were not, what the network has learned on other ones is kept.
 
+use burn::module::Module;
 use fewbit::FloatEncoding;
 
 use super::{Calibration, CalibrationError};
@@ -42,7 +43,8 @@ impl<T: Task> Calibration<'_, T> {
         let device = self.device.clone().autodiff();
         // For layers that draw numbers themselves.
         self.device.seed(0);
-        let model = blank.load_into(self.task.init(&device))?;
+        // Autodiff keeps what it would need of a pass until the next backward pass, which does not come.
+        let model = blank.load_into(self.task.init(&device))?.no_grad();
         // No backward pass will give back what these passes take.
         apart(|| {
             for batch in &batches {

@@ -1,5 +1,6 @@
 //! Evaluations and results: always of the bytes that the file has or would have.
 
+use burn::module::Module;
 use fewbit::{BitWidth, RangeGranularity};
 
 use super::checkpoint::CheckpointError;
@@ -51,7 +52,8 @@ impl<T: Task> Trainer<'_, T> {
         let (seed, device) = (self.config.seed, self.autodiff());
         // For layers that draw numbers themselves; the next training step seeds the device again.
         self.device.seed(seed);
-        let model = stored.load_into(self.task.init(&device))?;
+        // Autodiff keeps what it would need of a pass until the next backward pass, which does not come.
+        let model = stored.load_into(self.task.init(&device))?.no_grad();
         let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
         // No backward pass will give back what these passes take.
         apart(|| {
