@@ -8,11 +8,22 @@ use burn::tensor::Tensor;
 use crate::layout::PathTracker;
 use crate::reparam::values;
 
-/// The first value of a model that is not finite.
+/// Of what a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonFiniteKind {
+    /// Of the parameter itself.
+    Value,
+    /// Of its gradient.
+    Gradient,
+}
+
+/// The first value of a model, or of its gradients, that is not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonFinite {
     /// Path of the parameter; that of what is learned about its precision ends in `.quantizer.learned`.
     pub path: String,
+    /// Of what the value is.
+    pub kind: NonFiniteKind,
     /// Index in memory order.
     pub index: usize,
     /// What was found.
@@ -21,10 +32,13 @@ pub struct NonFinite {
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, index, value } = self;
+        let Self { path, kind, index, value } = self;
+        let gradient = if *kind == NonFiniteKind::Gradient { "the gradient of " } else { "" };
         match path.strip_suffix(".quantizer.learned") {
-            Some(owner) => write!(f, "the learned precision of group {index} of tensor `{owner}` is {value}"),
-            None => write!(f, "value {index} of tensor `{path}` is {value}"),
+            Some(owner) => {
+                write!(f, "{gradient}the learned precision of group {index} of tensor `{owner}` is {value}")
+            }
+            None => write!(f, "value {index} of {gradient}tensor `{path}` is {value}"),
         }
     }
 }
@@ -48,11 +62,18 @@ impl ModuleVisitor for Scan {
         if self.found.is_some() {
             return;
         }
-        let values = values(&param.base().detach()).unwrap_or_default();
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            self.found = Some(NonFinite { path: self.tracker.path(), index, value: values[index] });
+        if let Some((index, value)) = first_non_finite_value(&param.base().detach()) {
+            self.found =
+                Some(NonFinite { path: self.tracker.path(), kind: NonFiniteKind::Value, index, value });
         }
     }
+}
+
+/// The first value of a tensor that is not finite, and where it is in memory order.
+pub(crate) fn first_non_finite_value<const D: usize>(tensor: &Tensor<D>) -> Option<(usize, f32)> {
+    let values = values(tensor).unwrap_or_default();
+    let index = values.iter().position(|value| !value.is_finite())?;
+    Some((index, values[index]))
 }
 
 /// The first weight, running statistic or learned precision of `model` that is not finite.

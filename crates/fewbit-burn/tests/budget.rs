@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use burn::tensor::Device;
 use common::{StripesTask, short_config};
 use fewbit::{RangeGranularity, ReadError, read_file};
-use fewbit_burn::train::{Outcome, RunFolder, TrainConfig, TrainError, Trainer};
+use fewbit_burn::train::{Outcome, RunFolder, Start, TrainConfig, TrainError, Trainer};
 use fewbit_burn::{
     DiffQConfig, FixedWidth, Method, QuantizationConfig, SizeEstimate, StepConfig, StepSpace, StoredModel,
     StoredTensor,
@@ -37,7 +37,9 @@ fn train(config: &TrainConfig) -> Result<(Vec<u8>, StoredModel), TrainError> {
     let mut folder = RunFolder::create(&path, "").unwrap();
     let (task, stop) = (StripesTask { records: 200 }, AtomicBool::new(false));
     let trainer = Trainer::new(&task, config, &Device::flex(), &stop);
-    let Outcome::Finished(rows) = trainer.run(&mut folder, false, |_| {})? else { panic!("not finished") };
+    let Outcome::Finished(rows) = trainer.run(&mut folder, Start::New, |_| {})? else {
+        panic!("not finished")
+    };
     let bytes = read_file(&path.join("model.fewbit")).unwrap();
     assert_eq!(rows.last().unwrap().bytes, bytes.len() as u64);
     let stored: Result<_, ReadError> = StoredModel::from_bytes(&bytes);

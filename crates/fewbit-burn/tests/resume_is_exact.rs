@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use burn::tensor::Device;
 use common::{StripesTask, short_config};
 use fewbit_burn::train::{
-    CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, OptimizerKind, Outcome, Row, RunFolder, Split, Task,
-    TrainConfig, Trainer, evaluate, mean,
+    CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, OptimizerKind, Outcome, Row, RunFolder, Split, Start,
+    Task, TrainConfig, Trainer, evaluate, mean,
 };
 use fewbit_burn::{Method, QuantizationConfig, StepConfig, StoredModel, load};
 
@@ -31,7 +31,8 @@ fn train(path: &Path, config: &TrainConfig, resume: bool, stop_at: Option<u64>) 
     let stop = AtomicBool::new(false);
     let mut folder = if resume { RunFolder::open(path) } else { RunFolder::create(path, "") }.unwrap();
     let trainer = Trainer::new(&TASK, config, &Device::flex(), &stop).with_metadata("model", "small");
-    let outcome = trainer.run(&mut folder, resume, |event| {
+    let start = if resume { Start::Resume } else { Start::New };
+    let outcome = trainer.run(&mut folder, start, |event| {
         if let Event::Row(Row::Step { step, .. }) = event
             && Some(*step) == stop_at
         {
@@ -149,9 +150,20 @@ fn a_checkpoint_of_other_data_is_refused() {
     let stop = AtomicBool::new(false);
     let other = StripesTask { records: 71 };
     let _alone = alone();
-    let trainer = Trainer::new(&other, &config, &Device::flex(), &stop);
-    let error = trainer.run(&mut RunFolder::open(&path).unwrap(), true, |_| {}).unwrap_err();
-    assert!(error.to_string().contains("other data"), "{error}");
+    let trainer = Trainer::new(&other, &config, &Device::flex(), &stop).with_fact("seed", "6");
+    let mut folder = RunFolder::open(&path).unwrap();
+    let error = trainer.run(&mut folder, Start::Resume, |_| {}).unwrap_err().to_string();
+    let expected = "data was 00000046 and is 00000047; seed was not there and is 6";
+    assert!(error.ends_with(expected) && error.contains("step-00000015"), "{error}");
+    // Unless it is wanted.
+    let mut said = String::new();
+    let outcome = trainer.run(&mut folder, Start::ResumeAnyway, |event| {
+        if let Event::Resumed { step, differences, .. } = event {
+            said = format!("{step}: {} differences", differences.len());
+        }
+    });
+    assert!(matches!(outcome, Ok(Outcome::Finished(_))));
+    assert_eq!(said, "15: 2 differences");
 }
 
 /// What resuming the run in `path` says.
@@ -160,7 +172,7 @@ fn refusal(path: &Path) -> String {
     let stop = AtomicBool::new(false);
     let config = short_config();
     let trainer = Trainer::new(&TASK, &config, &Device::flex(), &stop);
-    trainer.run(&mut RunFolder::open(path).unwrap(), true, |_| {}).unwrap_err().to_string()
+    trainer.run(&mut RunFolder::open(path).unwrap(), Start::Resume, |_| {}).unwrap_err().to_string()
 }
 
 #[test]

@@ -97,8 +97,11 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,
     /// Goes on with an interrupted run.
-    #[arg(long, value_name = "RUN", help_heading = "Training", conflicts_with_all = ["recipe", "seed", "overrides", "out", "budget", "ratio", "bits"])]
+    #[arg(long, value_name = "RUN", help_heading = "Training", conflicts_with_all = ["recipe", "from", "out"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Goes on though recipe, data or this program have changed since; what comes of it is neither run's.
+    #[arg(long, help_heading = "Training", requires = "resume")]
+    pub(crate) force: bool,
     /// The run folder to make; runs/RECIPE by default.
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,

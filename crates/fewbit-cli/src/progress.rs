@@ -34,11 +34,21 @@ impl Progress {
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Resumed { step, damaged } => {
+            Event::Resumed { step, damaged, differences } => {
                 for fault in *damaged {
                     self.line(&format!("warning: {fault}; going back to the one before"));
                 }
-                self.line(&format!("resumed at step {step}"));
+                for difference in *differences {
+                    self.line(&format!("warning: {difference}"));
+                }
+                match step {
+                    0 => self.line("no checkpoint yet, starting at step 0"),
+                    step => self.line(&format!("resumed at step {step}")),
+                }
+            }
+            Event::RolledBack { cause, step, rate_factor } => {
+                self.line(&format!("warning: {cause}"));
+                self.line(&format!("back at step {step}, with learning rates times {rate_factor}"));
             }
             Event::Row(Row::Step { step, phase, loss, soft_bytes, .. }) => {
                 let size =

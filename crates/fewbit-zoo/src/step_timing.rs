@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::cross_entropy;
-use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
+use fewbit_burn::train::{OnNonFinite, OptimizerKind, Optimizers, Schedule, TrainConfig};
 use fewbit_burn::{AttachError, FloatStorage, Mode, NoiseClock, QuantizationConfig, Quantizer};
 
 use crate::models::{
@@ -110,6 +110,7 @@ impl StepTiming {
             budget: None,
             rounding_share: 0.0,
             distillation: 0.0,
+            on_non_finite: OnNonFinite::Stop,
         }
     }
 
@@ -146,7 +147,8 @@ impl StepTiming {
                 let loss = cross_entropy(logits(&model, input.clone()), targets.clone());
                 let _: f32 = loss.clone().detach().into_scalar();
                 let penalty = config.penalty;
-                (model, _) = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
+                let learned = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
+                (model, _) = learned.expect("made-up data give finite gradients");
             }
             if step >= UNMEASURED_STEPS {
                 seconds.push(began.elapsed().as_secs_f64());

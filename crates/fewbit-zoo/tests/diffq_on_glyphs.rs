@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
 use fewbit_burn::train::{
-    Method, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, TrainConfig, Trainer,
+    Method, OnNonFinite, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, Start, TrainConfig, Trainer,
 };
 use fewbit_burn::{FloatStorage, NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::{Augmentation, Normalization};
@@ -92,7 +92,7 @@ fn run(setting: Setting) -> Finished {
 
 fn train(setting: Setting) -> Finished {
     let normalization = Normalization::new(&[0.2], &[0.2]).unwrap();
-    let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE, "");
+    let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE);
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
     let quantization = QuantizationConfig::diffq(setting.group_size)
         .with_noise(law)
@@ -124,13 +124,14 @@ fn train(setting: Setting) -> Finished {
         budget: None,
         rounding_share: 0.0,
         distillation: 0.0,
+        on_non_finite: OnNonFinite::Stop,
     };
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("run");
     let mut folder = RunFolder::create(&path, "").unwrap();
     let stop = AtomicBool::new(false);
     let trainer = Trainer::new(&task, &config, &Device::flex(), &stop);
-    let Outcome::Finished(rows) = trainer.run(&mut folder, false, |_| {}).unwrap() else {
+    let Outcome::Finished(rows) = trainer.run(&mut folder, Start::New, |_| {}).unwrap() else {
         panic!("not finished")
     };
     let bytes = fewbit::read_file(&path.join("model.fewbit")).unwrap();

@@ -77,7 +77,8 @@ pub fn write_atomically_on(
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let (mut scratch, file) = Scratch::create(disk, folder).map_err(failed("creating a scratch file beside it"))?;
+    let (mut scratch, file) =
+        Scratch::create(disk, folder).map_err(failed("creating a scratch file beside it"))?;
     let mut buffered = BufWriter::new(file);
     write(&mut buffered).map_err(failed("writing"))?;
     let mut file = buffered.into_inner().map_err(|error| failed("writing")(error.into_error()))?;

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::controller::SizeController;
-use super::run_folder::CHECKPOINT_FOLDER;
+use super::identity::{Difference, Identity, in_words};
+use super::run_folder::{CHECKPOINT_FOLDER, RunFolder};
 
-const MAGIC: &[u8; 8] = b"FEWBCKP1";
+const MAGIC: &[u8; 8] = b"FEWBCKP2";
 /// Newest checkpoints kept; the one before serves where the newest is damaged.
 const KEPT: usize = 2;
 
@@ -27,6 +28,14 @@ pub enum CheckpointError {
     #[error("cannot read checkpoint `{}`", path.display())]
     Read {
         /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Removing failed.
+    #[error("cannot remove checkpoint `{}`", path.display())]
+    Remove {
+        /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -48,17 +57,12 @@ pub enum CheckpointError {
         source: burn::store::RecordError,
     },
     /// The checkpoint is of another run.
-    #[error(
-        "checkpoint `{}` belongs to other data or another recipe: fingerprint {found:08x}, needed {needed:08x}",
-        path.display()
-    )]
+    #[error("checkpoint `{}` is of another run: {}", path.display(), in_words(differences))]
     OtherRun {
         /// The file.
         path: PathBuf,
-        /// Its fingerprint.
-        found: u32,
-        /// This run's.
-        needed: u32,
+        /// In what the runs differ.
+        differences: Vec<Difference>,
     },
 }
 
@@ -67,12 +71,15 @@ pub enum CheckpointError {
 pub(crate) struct Header {
     pub(crate) step: u64,
     pub(crate) quantized: bool,
-    pub(crate) fingerprint: u32,
+    pub(crate) identity: Identity,
     pub(crate) metrics_bytes: u64,
     pub(crate) seconds: f64,
-    #[serde(default)]
+    /// What learning rates are multiplied with.
+    pub(crate) rate_factor: f64,
     pub(crate) controller: Option<SizeController>,
-    records: [u64; 3],
+    /// Lengths of the records; known once they are.
+    #[serde(default)]
+    pub(crate) records: [u64; 3],
 }
 
 /// A checkpoint in memory.
@@ -83,22 +90,9 @@ pub(crate) struct Checkpoint {
     pub(crate) records: [Vec<u8>; 3],
 }
 
-impl Header {
-    pub(crate) fn new(
-        step: u64,
-        quantized: bool,
-        fingerprint: u32,
-        metrics_bytes: u64,
-        seconds: f64,
-        controller: Option<SizeController>,
-    ) -> Self {
-        Self { step, quantized, fingerprint, metrics_bytes, seconds, controller, records: [0; 3] }
-    }
-}
-
 impl Checkpoint {
-    /// Writes the checkpoint into the run folder `run` and removes all but the newest few.
-    pub(crate) fn save(mut self, run: &Path) -> Result<(), CheckpointError> {
+    /// Writes the checkpoint into the run folder and removes all but the newest few.
+    pub(crate) fn save(mut self, folder: &RunFolder) -> Result<(), CheckpointError> {
         self.header.records = [0, 1, 2].map(|i| self.records[i].len() as u64);
         let header = serde_json::to_vec(&self.header).unwrap_or_default();
         let mut bytes = MAGIC.to_vec();
@@ -106,9 +100,8 @@ impl Checkpoint {
         bytes.extend(&header);
         self.records.iter().for_each(|record| bytes.extend(record));
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        let folder = run.join(CHECKPOINT_FOLDER);
-        fewbit::atomic::write_atomically(&folder.join(file_name(self.header.step)), &bytes)?;
-        let old = list(run)?.into_iter().rev().skip(KEPT);
+        folder.write(Path::new(CHECKPOINT_FOLDER).join(file_name(self.header.step)), &bytes)?;
+        let old = list(folder.path())?.into_iter().rev().skip(KEPT);
         for (_, path) in old {
             // A checkpoint that cannot be removed does no harm.
             let _ = fs::remove_file(path);
@@ -116,11 +109,32 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Removes every checkpoint of more than `step` steps.
+    pub(crate) fn remove_after(run: &Path, step: u64) -> Result<(), CheckpointError> {
+        for (_, path) in list(run)?.into_iter().filter(|(found, _)| *found > step) {
+            fs::remove_file(&path).map_err(|source| CheckpointError::Remove { path, source })?;
+        }
+        Ok(())
+    }
+
+    /// Where it lies in its run's folder.
+    pub(crate) fn path_in(&self, folder: &RunFolder) -> PathBuf {
+        folder.path().join(CHECKPOINT_FOLDER).join(file_name(self.header.step))
+    }
+
     /// The newest sound checkpoint of the run folder, and what is wrong with newer ones. `None` where
     /// there is none.
     pub(crate) fn newest(run: &Path) -> Result<(Option<Self>, Vec<CheckpointError>), CheckpointError> {
+        Self::newest_before(run, u64::MAX)
+    }
+
+    /// As [`newest`](Self::newest), of those of fewer than `end` steps.
+    pub(crate) fn newest_before(
+        run: &Path,
+        end: u64,
+    ) -> Result<(Option<Self>, Vec<CheckpointError>), CheckpointError> {
         let mut damaged = Vec::new();
-        for (_, path) in list(run)?.into_iter().rev() {
+        for (_, path) in list(run)?.into_iter().rev().filter(|(step, _)| *step < end) {
             let bytes =
                 fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
             match parse(&bytes) {
@@ -133,7 +147,7 @@ impl Checkpoint {
 }
 
 /// Where the checkpoint of a step lies.
-pub(crate) fn file_name(step: u64) -> String {
+fn file_name(step: u64) -> String {
     format!("step-{step:08}.ckpt")
 }
 
@@ -184,24 +198,37 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use fewbit::disk::{Fault, FaultyDisk};
+
     use super::*;
 
     fn checkpoint(step: u64) -> Checkpoint {
-        let header = Header::new(step, true, 7, 11, 1.5, None);
-        Checkpoint { header, records: [vec![1, 2], vec![], vec![3]] }
+        let header = Header {
+            step,
+            quantized: true,
+            identity: Identity::default(),
+            metrics_bytes: 11,
+            seconds: 1.5,
+            rate_factor: 1.0,
+            controller: None,
+            records: [0; 3],
+        };
+        Checkpoint { header, records: [vec![1, 2], vec![], vec![3; 20_000]] }
     }
 
-    fn run_folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(CHECKPOINT_FOLDER)).unwrap();
-        folder
+    fn run_folder() -> (tempfile::TempDir, RunFolder) {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&scratch.path().join("run"), "").unwrap();
+        (scratch, folder)
     }
 
     #[test]
     fn the_newest_comes_back_and_old_ones_go() {
-        let run = run_folder();
+        let (_scratch, run) = run_folder();
         for step in [5, 10, 15] {
-            checkpoint(step).save(run.path()).unwrap();
+            checkpoint(step).save(&run).unwrap();
         }
         let (found, damaged) = Checkpoint::newest(run.path()).unwrap();
         let found = found.unwrap();
@@ -213,12 +240,13 @@ mod tests {
 
     #[test]
     fn any_damaged_byte_falls_back_to_the_one_before() {
-        let run = run_folder();
-        checkpoint(5).save(run.path()).unwrap();
-        checkpoint(10).save(run.path()).unwrap();
+        let (_scratch, run) = run_folder();
+        checkpoint(5).save(&run).unwrap();
+        checkpoint(10).save(&run).unwrap();
         let path = run.path().join(CHECKPOINT_FOLDER).join(file_name(10));
         let sound = fs::read(&path).unwrap();
-        for i in 0..sound.len() {
+        let header_and_some = 0..sound.len().min(1_000);
+        for i in header_and_some.chain(sound.len() - 10..sound.len()) {
             let mut bytes = sound.clone();
             bytes[i] ^= 1;
             fs::write(&path, &bytes).unwrap();
@@ -228,5 +256,57 @@ mod tests {
             fs::write(&path, &sound[..i]).unwrap();
             assert_eq!(Checkpoint::newest(run.path()).unwrap().0.unwrap().header.step, 5, "cut at {i}");
         }
+    }
+
+    /// Saves a second checkpoint with the fault at every operation that it concerns: the first or the second is
+    /// the newest, and an error says so.
+    fn save_under(fault: Fault) {
+        for at in 0.. {
+            let (_scratch, run) = run_folder();
+            checkpoint(5).save(&run).unwrap();
+            let disk = FaultyDisk::new(fault, at);
+            let saved = checkpoint(10).save(&RunFolder::open(run.path()).unwrap().on(Arc::new(disk.clone())));
+            let (found, damaged) = Checkpoint::newest(run.path()).unwrap();
+            let found = found.unwrap();
+            assert!(damaged.is_empty(), "{fault:?} at {at} left a part");
+            assert_eq!(found.records, checkpoint(5).records);
+            assert!([5, 10].contains(&found.header.step));
+            assert!(saved.is_err() || found.header.step == 10, "{fault:?} at {at} was not told");
+            assert!(saved.is_ok() || fault != Fault::ShortWrite, "{fault:?} at {at}");
+            if !disk.has_struck() {
+                assert!(at > 0 && saved.is_ok(), "{fault:?} was never there");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_write_of_a_checkpoint_is_completed() {
+        save_under(Fault::ShortWrite);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_old_checkpoint() {
+        save_under(Fault::DiskFull);
+    }
+
+    #[test]
+    fn a_broken_write_leaves_the_old_checkpoint() {
+        save_under(Fault::BrokenWrite);
+    }
+
+    #[test]
+    fn a_failed_sync_leaves_the_old_checkpoint_or_the_new() {
+        save_under(Fault::FailedSync);
+    }
+
+    #[test]
+    fn a_failed_rename_leaves_the_old_checkpoint() {
+        save_under(Fault::FailedRename);
+    }
+
+    #[test]
+    fn death_at_any_moment_leaves_the_old_checkpoint_or_the_new() {
+        save_under(Fault::Death);
     }
 }

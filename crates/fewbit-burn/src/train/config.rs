@@ -42,6 +42,16 @@ impl Schedule {
     }
 }
 
+/// What happens when a loss, a gradient, a weight or a precision is no longer a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnNonFinite {
+    /// The run stops and says where.
+    Stop,
+    /// It goes back to its last checkpoint and on from there with half the learning rates.
+    RollBack,
+}
+
 /// The settings of a run: float steps first, then steps with weights made small.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
@@ -98,6 +108,8 @@ pub struct TrainConfig {
     /// The share of the float network's predictions in what is learned from in quantized steps; the rest
     /// is the labels'.
     pub distillation: f64,
+    /// What happens when a number stops being one.
+    pub on_non_finite: OnNonFinite,
 }
 
 impl TrainConfig {

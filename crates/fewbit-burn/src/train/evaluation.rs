@@ -105,8 +105,7 @@ impl<T: Task> Trainer<'_, T> {
             _ => self.stored(state)?,
         };
         let bytes = stored.to_bytes().map_err(ExportError::from)?;
-        let path = folder.path().join(MODEL_FILE);
-        fewbit::atomic::write_atomically(&path, &bytes).map_err(CheckpointError::Write)?;
+        folder.write(MODEL_FILE, &bytes).map_err(CheckpointError::Write)?;
         let own = Method::from(&self.config.quantization.method);
         let (own_scores, own_stored) = self.score(&bytes, Split::Test)?;
         let row = |method, scores: &[Score], stored: &StoredModel, bytes: usize| ResultRow {

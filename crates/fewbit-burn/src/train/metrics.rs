@@ -46,6 +46,15 @@ pub enum Row {
         /// Seconds since the run began, pauses left out.
         seconds: f64,
     },
+    /// A number stopped being one, and the run went on from its last checkpoint.
+    RollBack {
+        /// The step that it goes on from.
+        step: u64,
+        /// What was wrong.
+        cause: String,
+        /// What learning rates are multiplied with from here on.
+        rate_factor: f64,
+    },
     /// A row of the result table, on the test records.
     Result(ResultRow),
 }

@@ -6,6 +6,7 @@ mod checkpoint;
 mod config;
 mod controller;
 mod evaluation;
+mod identity;
 mod metrics;
 mod optimizer;
 mod order;
@@ -18,11 +19,12 @@ mod task;
 mod trainer;
 
 pub use checkpoint::CheckpointError;
-pub use config::{OptimizerKind, Schedule, TrainConfig};
+pub use config::{OnNonFinite, OptimizerKind, Schedule, TrainConfig};
+pub use identity::{Difference, Identity};
 pub use metrics::{Method, ResultRow, Row};
 pub use optimizer::Optimizers;
 pub use order::{Batches, permutation};
-pub use outcome::{Event, Outcome, TrainError};
+pub use outcome::{Event, Outcome, Start, TrainError};
 pub use paired::sign_test;
 pub use plan::RunPlan;
 pub use run_folder::{

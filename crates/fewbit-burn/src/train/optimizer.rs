@@ -6,6 +6,8 @@ use burn::tensor::{Gradients, Tensor};
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use super::config::{OptimizerKind, TrainConfig};
+use crate::guard::{NonFinite, NonFiniteKind, first_non_finite_value};
+use crate::layout::PathTracker;
 use crate::method::{Method, StepSpace};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
 use crate::penalty::model_bits;
@@ -15,6 +17,8 @@ use crate::quantizer::Quantizer;
 pub struct Optimizers {
     pub(crate) weights: ModuleOptimizer,
     pub(crate) bits: ModuleOptimizer,
+    /// What both learning rates are multiplied with.
+    pub(crate) rate_factor: f64,
     /// What bounds the common norm of the weights' gradients.
     scale: GradientScale,
     /// What the second optimizer moves.
@@ -38,12 +42,15 @@ impl Optimizers {
         // LSQ's steps are weights among weights, as published.
         let is_apart = !matches!(config.quantization.method, Method::Lsq(_, StepSpace::Linear));
         let learned = learned.filter(|_| is_apart).unwrap_or_default();
-        Self { weights, bits: ModuleOptimizer::from(Adam::default()), scale, learned }
+        Self { weights, bits: ModuleOptimizer::from(Adam::default()), rate_factor: 1.0, scale, learned }
     }
 
     /// The model after one step down the gradient of `loss` and, where the method is attached, of `lambda`
     /// times the size in MiB, with that size in bits. `step` counts from 0 over the whole run; the method's
     /// clock moves on.
+    ///
+    /// # Errors
+    /// [`NonFinite`] naming the first gradient that is not finite, before anything has moved.
     pub fn learn<M: Module>(
         &mut self,
         config: &TrainConfig,
@@ -52,56 +59,78 @@ impl Optimizers {
         quantizer: Option<&Quantizer>,
         loss: Tensor<1>,
         lambda: f64,
-    ) -> (M, Option<f64>) {
+    ) -> Result<(M, Option<f64>), NonFinite> {
         let size = quantizer.filter(|_| lambda > 0.0).and_then(|quantizer| model_bits(&model, quantizer));
         let (total, bits) = match size {
             Some(size) => (loss + size.term * (lambda / BITS_PER_MEBIBYTE), Some(size.bits)),
             None => (loss, None),
         };
-        let model = self.step(config, step, model, total.backward());
+        let model = self.step(config, step, model, total.backward())?;
         if let Some(quantizer) = quantizer {
             quantizer.advance();
         }
-        (model, bits)
+        Ok((model, bits))
     }
 
     /// The model after one step along `gradients`.
-    fn step<M: Module>(&mut self, config: &TrainConfig, step: u64, model: M, mut gradients: Gradients) -> M {
+    fn step<M: Module>(
+        &mut self,
+        config: &TrainConfig,
+        step: u64,
+        model: M,
+        mut gradients: Gradients,
+    ) -> Result<M, NonFinite> {
         let bits = GradientsParams::from_params(&mut gradients, &model, &self.learned);
         let weights = GradientsParams::from_module(&mut gradients, &model);
-        self.scale.set(if config.clip_norm > 0.0 {
-            clip_scale(&weights, &model, config.clip_norm)
-        } else {
-            1.0
-        });
-        let mut model = self.weights.step(config.learning_rate_at(step), model, weights);
+        norm(&bits, &model)?;
+        let norm = norm(&weights, &model)?;
+        let is_clipped = config.clip_norm > 0.0 && norm > config.clip_norm;
+        self.scale.set(if is_clipped { config.clip_norm / norm } else { 1.0 });
+        let rate = config.learning_rate_at(step) * self.rate_factor;
+        let mut model = self.weights.step(rate, model, weights);
         if !self.learned.is_empty() {
-            model = self.bits.step(config.bits_learning_rate_at(step), model, bits);
+            model = self.bits.step(config.bits_learning_rate_at(step) * self.rate_factor, model, bits);
         }
-        model
+        Ok(model)
     }
+}
+
+/// The norm of all gradients together.
+///
+/// # Errors
+/// [`NonFinite`] for the first gradient that is not finite.
+fn norm<M: Module>(gradients: &GradientsParams, model: &M) -> Result<f64, NonFinite> {
+    let mut squares = SquareSum { gradients, tracker: PathTracker::default(), sum: Ok(0.0) };
+    model.visit(&mut squares);
+    squares.sum.map(f64::sqrt)
 }
 
 struct SquareSum<'a> {
     gradients: &'a GradientsParams,
-    sum: f64,
+    tracker: PathTracker,
+    sum: Result<f64, NonFinite>,
 }
 
 impl ModuleVisitor for SquareSum<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.tracker.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.tracker.exit(container);
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.sum += square_sum(gradient);
+        let Ok(sum) = &mut self.sum else { return };
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let squares = square_sum(gradient.clone());
+        if squares.is_finite() {
+            *sum += squares;
+        } else if let Some((index, value)) = first_non_finite_value(&gradient) {
+            let path = self.tracker.path();
+            self.sum = Err(NonFinite { path, kind: NonFiniteKind::Gradient, index, value });
         }
     }
-}
-
-/// What to multiply the gradients with so that their common norm is at most `bound`. A norm that is not
-/// finite is left to the checks that name its tensor.
-fn clip_scale<M: Module>(gradients: &GradientsParams, model: &M, bound: f64) -> f64 {
-    let mut squares = SquareSum { gradients, sum: 0.0 };
-    model.visit(&mut squares);
-    let norm = squares.sum.sqrt();
-    if norm <= bound || !norm.is_finite() { 1.0 } else { bound / norm }
 }
 
 #[cfg(test)]
@@ -111,7 +140,7 @@ mod tests {
     use burn::tensor::Device;
 
     #[test]
-    fn clipping_looks_at_the_norm_of_all_gradients_together() {
+    fn the_norm_is_of_all_gradients_together() {
         let device = Device::flex().autodiff();
         let model = LinearConfig::new(2, 1).init(&device);
         // d/dw (3·w0 + 4·w1 + 12·b) = (3, 4, 12), norm 13.
@@ -119,7 +148,17 @@ mod tests {
         let bias = model.bias.as_ref().unwrap().val();
         let loss = (weight * Tensor::<1>::from_floats([3.0, 4.0], &device)).sum() + bias.sum() * 12.0;
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        assert_eq!(clip_scale(&gradients, &model, 6.5), 0.5);
-        assert_eq!(clip_scale(&gradients, &model, 13.5), 1.0);
+        assert_eq!(norm(&gradients, &model), Ok(13.0));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named() {
+        let device = Device::flex().autodiff();
+        let model = LinearConfig::new(2, 1).init(&device);
+        let factors = Tensor::<1>::from_floats([3.0, f32::INFINITY], &device);
+        let loss = (model.weight.val().reshape([2]) * factors).sum();
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let error = norm(&gradients, &model).unwrap_err().to_string();
+        assert_eq!(error, "value 1 of the gradient of tensor `weight` is inf");
     }
 }

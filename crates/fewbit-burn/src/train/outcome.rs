@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
+use super::identity::Difference;
 use super::metrics::{ResultRow, Row};
 use super::run_folder::RunFolderError;
 use crate::config::AttachError;
@@ -28,14 +29,14 @@ pub enum TrainError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A number stopped being one.
-    #[error("step {step}: the loss is {loss}; {culprit}")]
+    #[error("step {step}: {culprit}; {}", saved(*checkpoint))]
     NonFinite {
         /// Steps done before.
         step: u64,
-        /// What the loss was.
-        loss: f64,
-        /// The first tensor that is not finite, in words.
+        /// What is not finite, in words.
         culprit: String,
+        /// The step of the newest checkpoint before that; none where there is none.
+        checkpoint: Option<u64>,
     },
     /// No file is so small.
     #[error(
@@ -63,6 +64,23 @@ pub enum TrainError {
     },
 }
 
+fn saved(checkpoint: Option<u64>) -> String {
+    checkpoint.map_or("no checkpoint was saved before".to_owned(), |step| {
+        format!("the last checkpoint before is of step {step}")
+    })
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At step 0.
+    New,
+    /// At the newest sound checkpoint, if it is of the same run; at step 0 where there is none.
+    Resume,
+    /// At the newest sound checkpoint, whatever has changed since.
+    ResumeAnyway,
+}
+
 /// What happens in a run, as it happens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -73,6 +91,17 @@ pub enum Event<'a> {
         step: u64,
         /// What is wrong with newer checkpoints.
         damaged: &'a [CheckpointError],
+        /// What has changed since the checkpoint, where that was no reason to stop.
+        differences: &'a [Difference],
+    },
+    /// A number stopped being one, and the run went back to its last checkpoint.
+    RolledBack {
+        /// What was wrong, and where.
+        cause: &'a TrainError,
+        /// The step that it goes on from.
+        step: u64,
+        /// What learning rates are multiplied with from here on.
+        rate_factor: f64,
     },
     /// A row was added to the metrics.
     Row(&'a Row),

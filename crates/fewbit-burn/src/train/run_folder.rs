@@ -1,9 +1,13 @@
 //! The folder of one run: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and at the end
-//! `model.fewbit`.
+//! `model.fewbit`. One process at a time trains in it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fewbit::atomic::{AtomicWriteError, remove_scratch_files, write_atomically, write_atomically_on};
+use fewbit::disk::{Disk, OpenFile, SystemDisk};
 
 /// The finished file.
 pub const MODEL_FILE: &str = "model.fewbit";
@@ -19,6 +23,8 @@ pub const RECIPE_FILE: &str = "recipe.toml";
 const DATA_PATH_FILE: &str = "data-path.txt";
 /// Where checkpoints lie.
 pub const CHECKPOINT_FOLDER: &str = "checkpoints";
+/// Locked by the process that trains; the system unlocks it when that process ends, however it does.
+const LOCK_FILE: &str = "run.lock";
 
 /// Why a run folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +36,12 @@ pub enum RunFolderError {
     /// It is no run folder.
     #[error("`{}` is not a run folder: it has no `{RECIPE_FILE}`", .0.display())]
     NotARun(PathBuf),
+    /// Another process trains in it.
+    #[error("another process is training in `{}`", .0.display())]
+    Busy(PathBuf),
+    /// A file of it could not be written.
+    #[error(transparent)]
+    Write(#[from] AtomicWriteError),
     /// The metrics are shorter than they were.
     #[error(
         "`{}` has {found} bytes, {needed} were written before the checkpoint",
@@ -66,10 +78,17 @@ impl RunFolderError {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    metrics: Option<File>,
+    disk: Arc<dyn Disk>,
+    metrics: Option<Box<dyn OpenFile>>,
+    /// Held as long as this is there.
+    lock: Option<File>,
 }
 
 impl RunFolder {
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), disk: Arc::new(SystemDisk), metrics: None, lock: None }
+    }
+
     /// Makes a run folder with its recipe in it. It appears under its name whole: built beside, then
     /// renamed.
     ///
@@ -87,14 +106,15 @@ impl RunFolder {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let scratch = parent.join(format!(".{name}.{}", std::process::id()));
         let built = build(&scratch, recipe).and_then(|()| {
-            fs::rename(&scratch, path).map_err(RunFolderError::io("make the run folder", path))
+            let named = fs::rename(&scratch, path).and_then(|()| SystemDisk.sync_folder(parent));
+            named.map_err(RunFolderError::io("make the run folder", path))
         });
         if built.is_err() {
             // Best effort: the error that matters is the one already in hand.
             let _ = fs::remove_dir_all(&scratch);
         }
         built?;
-        Ok(Self { path: path.to_owned(), metrics: None })
+        Ok(Self::at(path))
     }
 
     /// Opens the folder of an earlier run.
@@ -105,7 +125,47 @@ impl RunFolder {
         if !path.join(RECIPE_FILE).is_file() {
             return Err(RunFolderError::NotARun(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), metrics: None })
+        Ok(Self::at(path))
+    }
+
+    /// Writes on another disk than the system's from now on.
+    #[must_use]
+    pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Keeps all other processes from training here until this is dropped or the process ends, and removes
+    /// what one that was killed has left half written. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`RunFolderError::Busy`] where another process, or another `RunFolder`, has it.
+    pub fn lock(&mut self) -> Result<(), RunFolderError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let path = self.path.join(LOCK_FILE);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(RunFolderError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(RunFolderError::Busy(self.path.clone())),
+            // A file system without locks: better unguarded than not at all.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(RunFolderError::io("lock", &path)(error)),
+        }
+        self.lock = Some(file);
+        remove_scratch_files(&self.path);
+        remove_scratch_files(&self.path.join(CHECKPOINT_FOLDER));
+        Ok(())
+    }
+
+    /// Writes a file of the folder, whole or not at all.
+    ///
+    /// # Errors
+    /// [`AtomicWriteError`], which names the path.
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), AtomicWriteError> {
+        write_atomically_on(&*self.disk, &self.path.join(name), |file| file.write_all(bytes))
     }
 
     /// Where it is.
@@ -120,6 +180,14 @@ impl RunFolder {
     pub fn recipe(&self) -> Result<String, RunFolderError> {
         let path = self.path.join(RECIPE_FILE);
         fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
+    }
+
+    /// Keeps another recipe from now on.
+    ///
+    /// # Errors
+    /// [`AtomicWriteError`], which names the path.
+    pub fn set_recipe(&self, recipe: &str) -> Result<(), AtomicWriteError> {
+        self.write(RECIPE_FILE, recipe.as_bytes())
     }
 
     /// The path that the data was read from, if the run reads any.
@@ -139,22 +207,20 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`RunFolderError::Io`].
-    pub fn set_data_path(&mut self, data: Option<&Path>) -> Result<(), RunFolderError> {
-        let path = self.path.join(DATA_PATH_FILE);
+    pub fn set_data_path(&self, data: Option<&Path>) -> Result<(), RunFolderError> {
         let Some(data) = data else { return Ok(()) };
-        fs::write(&path, format!("{}\n", data.display())).map_err(RunFolderError::io("write", &path))
+        Ok(self.write(DATA_PATH_FILE, format!("{}\n", data.display()).as_bytes())?)
     }
 
     /// Cuts the metrics to their first `bytes`, as they were at a checkpoint, and appends from there.
     pub(crate) fn rewind_metrics(&mut self, bytes: u64) -> Result<(), RunFolderError> {
         let path = self.path.join(METRICS_FILE);
         let open = || {
-            let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            let found = file.metadata()?.len();
-            if found >= bytes {
-                file.set_len(bytes)?;
+            let mut file = self.disk.append(&path)?;
+            let found = file.length()?;
+            if found > bytes {
+                file.cut(bytes)?;
             }
-            file.seek(SeekFrom::End(0))?;
             Ok((file, found))
         };
         let (file, found) = open().map_err(RunFolderError::io("write", &path))?;
@@ -175,10 +241,10 @@ impl RunFolder {
     pub(crate) fn sync_metrics(&mut self) -> Result<u64, RunFolderError> {
         let path = self.path.join(METRICS_FILE);
         let file = self.open_metrics()?;
-        file.sync_data().and_then(|()| Ok(file.metadata()?.len())).map_err(RunFolderError::io("write", &path))
+        file.sync().and_then(|()| file.length()).map_err(RunFolderError::io("write", &path))
     }
 
-    fn open_metrics(&mut self) -> Result<&mut File, RunFolderError> {
+    fn open_metrics(&mut self) -> Result<&mut Box<dyn OpenFile>, RunFolderError> {
         if self.metrics.is_none() {
             self.rewind_metrics(0)?;
         }
@@ -189,8 +255,7 @@ impl RunFolder {
 fn build(scratch: &Path, recipe: &str) -> Result<(), RunFolderError> {
     let checkpoints = scratch.join(CHECKPOINT_FOLDER);
     fs::create_dir_all(&checkpoints).map_err(RunFolderError::io("make the folder", &checkpoints))?;
-    let recipe_path = scratch.join(RECIPE_FILE);
-    fs::write(&recipe_path, recipe).map_err(RunFolderError::io("write", &recipe_path))
+    Ok(write_atomically(&scratch.join(RECIPE_FILE), recipe.as_bytes())?)
 }
 
 #[cfg(test)]
@@ -215,6 +280,21 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let error = RunFolder::create(&file.join("run"), "").unwrap_err();
         assert!(matches!(error, RunFolderError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    fn one_at_a_time_trains_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let mut first = RunFolder::create(&path, "").unwrap();
+        first.lock().unwrap();
+        first.lock().unwrap();
+        let mut second = RunFolder::open(&path).unwrap();
+        assert!(matches!(second.lock(), Err(RunFolderError::Busy(_))));
+        fs::write(path.join(CHECKPOINT_FOLDER).join(".fewbit-1-0.tmp"), "half").unwrap();
+        drop(first);
+        second.lock().unwrap();
+        assert_eq!(fs::read_dir(path.join(CHECKPOINT_FOLDER)).unwrap().count(), 0, "what was left is gone");
     }
 
     #[test]

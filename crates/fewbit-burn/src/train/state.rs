@@ -5,8 +5,9 @@ use burn::optim::OptimizerRecord;
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::Bytes;
 
-use super::checkpoint::{Checkpoint, CheckpointError, Header, file_name};
+use super::checkpoint::{Checkpoint, CheckpointError, Header};
 use super::controller::SizeController;
+use super::identity::Identity;
 use super::optimizer::Optimizers;
 use super::outcome::TrainError;
 use super::run_folder::{FLOAT_FILE, RunFolder};
@@ -28,6 +29,8 @@ pub(super) struct State<M> {
     /// The float network, where quantized steps learn from it.
     pub(super) teacher: Option<Teacher<M>>,
     pub(super) optimizers: Optimizers,
+    /// What learning rates are multiplied with: less than 1 after a number has stopped being one.
+    pub(super) rate_factor: f64,
     /// Seconds of the run before this process.
     pub(super) seconds_before: f64,
     /// Length of the metrics at the last checkpoint.
@@ -43,18 +46,15 @@ impl<M: Module> State<M> {
     /// Whether every weight, running statistic and bit is a number.
     ///
     /// # Errors
-    /// [`TrainError::NonFinite`] naming the first tensor that is not, with the step and `loss`.
-    pub(super) fn check_finite(&self, loss: f64) -> Result<(), TrainError> {
-        match first_non_finite(&self.model) {
-            None => Ok(()),
-            Some(found) => Err(TrainError::NonFinite { step: self.step, loss, culprit: found.to_string() }),
-        }
+    /// [`TrainError::NonFinite`] naming the first tensor that is not.
+    pub(super) fn check_finite(&self) -> Result<(), TrainError> {
+        first_non_finite(&self.model).map_or(Ok(()), |found| Err(non_finite(self.step, found.to_string())))
     }
 
     /// Everything that a resumed run needs.
     pub(super) fn checkpoint(
         &self,
-        fingerprint: u32,
+        identity: &Identity,
         metrics_bytes: u64,
         seconds: f64,
     ) -> Result<Checkpoint, CheckpointError> {
@@ -63,14 +63,16 @@ impl<M: Module> State<M> {
         let model = self.model.valid().into_record().into_bytes().map_err(record)?;
         let weights = self.optimizers.weights.into_bytes().map_err(record)?;
         let bits = self.optimizers.bits.into_bytes().map_err(record)?;
-        let header = Header::new(
-            self.step,
-            self.quantizer.is_some(),
-            fingerprint,
+        let header = Header {
+            step: self.step,
+            quantized: self.quantizer.is_some(),
+            identity: identity.clone(),
             metrics_bytes,
             seconds,
-            self.controller,
-        );
+            rate_factor: self.rate_factor,
+            controller: self.controller,
+            records: [0; 3],
+        };
         Ok(Checkpoint { header, records: [model, weights, bits].map(|bytes| bytes.to_vec()) })
     }
 }
@@ -85,7 +87,7 @@ impl<T: Task> Trainer<'_, T> {
         }
         // burn draws weights when they are first read; reading them all here ties them to the seed.
         if let Some(found) = first_non_finite(&model) {
-            return Err(TrainError::NonFinite { step: 0, loss: f64::NAN, culprit: found.to_string() });
+            return Err(non_finite(0, found.to_string()));
         }
         // A configuration or budget that does not fit the model is refused before the first step.
         self.config.quantization.attach(model.clone(), self.config.seed)?;
@@ -98,6 +100,7 @@ impl<T: Task> Trainer<'_, T> {
             controller: None,
             teacher: None,
             optimizers,
+            rate_factor: 1.0,
             seconds_before: 0.0,
             metrics_bytes: 0,
         })
@@ -110,7 +113,8 @@ impl<T: Task> Trainer<'_, T> {
         folder: &RunFolder,
     ) -> Result<(), TrainError> {
         let float = self.with_all_metadata(StoredModel::float(&state.model)?);
-        float.write_file(&folder.path().join(FLOAT_FILE)).map_err(ExportError::from)?;
+        let bytes = float.to_bytes().map_err(ExportError::from)?;
+        folder.write(FLOAT_FILE, &bytes).map_err(CheckpointError::from)?;
         self.attach(state, || Ok(float))?;
         state.controller = self.controller(state)?;
         Ok(())
@@ -148,11 +152,6 @@ impl<T: Task> Trainer<'_, T> {
         folder: &RunFolder,
     ) -> Result<State<T::Model>, TrainError> {
         let Checkpoint { header, records: [model, weights, bits] } = checkpoint;
-        let needed = self.task.fingerprint();
-        if header.fingerprint != needed {
-            let path = folder.path().join(file_name(header.step));
-            return Err(CheckpointError::OtherRun { path, found: header.fingerprint, needed }.into());
-        }
         let mut state = self.start()?;
         state.step = header.step;
         if header.quantized {
@@ -170,7 +169,12 @@ impl<T: Task> Trainer<'_, T> {
         state.optimizers.weights = state.optimizers.weights.load_record(load(weights)?);
         state.optimizers.bits = state.optimizers.bits.load_record(load(bits)?);
         (state.metrics_bytes, state.seconds_before) = (header.metrics_bytes, header.seconds);
-        state.controller = header.controller;
+        (state.controller, state.rate_factor) = (header.controller, header.rate_factor);
         Ok(state)
     }
+}
+
+/// The error for what is not finite before step `step`; which checkpoint there is, is not known here.
+pub(super) fn non_finite(step: u64, culprit: String) -> TrainError {
+    TrainError::NonFinite { step, culprit, checkpoint: None }
 }

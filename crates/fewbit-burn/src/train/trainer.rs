@@ -5,17 +5,22 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use super::checkpoint::Checkpoint;
-use super::config::TrainConfig;
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::config::{OnNonFinite, TrainConfig};
 use super::controller::STEPS_PER_MEASUREMENT;
+use super::identity::Identity;
 use super::metrics::Row;
 use super::order::Batches;
-use super::outcome::{Event, Outcome, TrainError};
+use super::outcome::{Event, Outcome, Start, TrainError};
 use super::run_folder::RunFolder;
-use super::state::State;
+use super::state::{State, non_finite};
 use super::task::{Split, Task};
 use crate::site::Trim;
 use crate::stored::StoredModel;
+
+/// What learning rates are multiplied with each time that a run goes back, and the least that they come to.
+const ROLL_BACK_FACTOR: f64 = 0.5;
+const LEAST_RATE_FACTOR: f64 = 1e-3;
 
 /// A run of one task.
 pub struct Trainer<'a, T: Task> {
@@ -26,6 +31,8 @@ pub struct Trainer<'a, T: Task> {
     pub(super) metadata: Vec<(String, String)>,
     /// The weights to start from.
     pub(super) initial: Option<StoredModel>,
+    /// What makes the run what it is.
+    identity: Identity,
     stop: &'a AtomicBool,
 }
 
@@ -33,7 +40,18 @@ impl<'a, T: Task> Trainer<'a, T> {
     /// A run of `task` on `device`; it ends after the current step once `stop` is set.
     pub fn new(task: &'a T, config: &'a TrainConfig, device: &Device, stop: &'a AtomicBool) -> Self {
         let device = device.clone().without_autodiff();
-        Self { task, config, device, metadata: Vec::new(), initial: None, stop }
+        let mut identity = Identity::default();
+        identity.insert("fewbit", env!("CARGO_PKG_VERSION"));
+        identity.insert("data", format!("{:08x}", task.fingerprint()));
+        Self { task, config, device, metadata: Vec::new(), initial: None, identity, stop }
+    }
+
+    /// Adds a fact that a checkpoint and the run that goes on with it must share, such as a setting. The data
+    /// and the version of this library are among them already.
+    #[must_use]
+    pub fn with_fact(mut self, fact: impl Into<String>, value: impl Into<String>) -> Self {
+        self.identity.insert(fact, value);
+        self
     }
 
     /// Adds an entry to the metadata of the files that the run writes.
@@ -50,72 +68,61 @@ impl<'a, T: Task> Trainer<'a, T> {
         self
     }
 
-    /// Trains from the start, or from the newest sound checkpoint in `folder`, to the end.
+    /// Trains to the end, from step 0 or from the newest sound checkpoint in `folder`, which no other process
+    /// may train in meanwhile.
     ///
     /// # Errors
     /// [`TrainError`]. What was saved before stays; a run that stopped can be resumed.
     pub fn run(
         &self,
         folder: &mut RunFolder,
-        resume: bool,
+        start: Start,
         mut observe: impl FnMut(Event<'_>),
     ) -> Result<Outcome, TrainError> {
         if self.task.training_records() == 0 {
             return Err(TrainError::NoRecords);
         }
-        let mut state = if resume {
-            let (checkpoint, mut damaged) = Checkpoint::newest(folder.path())?;
-            let state = match checkpoint {
-                Some(checkpoint) => self.restore(checkpoint, folder)?,
-                None if damaged.is_empty() => self.start()?,
-                // Starting over would throw away what may still be saved by hand.
-                None => {
-                    let run = folder.path().to_owned();
-                    return Err(TrainError::AllDamaged { run, newest: damaged.swap_remove(0) });
-                }
-            };
-            observe(Event::Resumed { step: state.step, damaged: &damaged });
-            state
-        } else {
-            self.start()?
-        };
+        folder.lock()?;
+        let mut state = self.begin(folder, start, &mut observe)?;
         folder.rewind_metrics(state.metrics_bytes)?;
-        let began = Instant::now();
-        let seconds = |state: &State<T::Model>| state.seconds_before + began.elapsed().as_secs_f64();
+        let (began, seconds_before) = (Instant::now(), state.seconds_before);
+        let seconds = || seconds_before + began.elapsed().as_secs_f64();
         let mut batches =
             Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
         while state.step < self.config.total_steps() {
             if state.step == self.config.float_steps && state.quantizer.is_none() {
                 self.finish_float(&mut state, folder)?;
             }
+            let rate_factor = state.rate_factor;
             let loss;
-            (state, loss) = self.step(state, &mut batches)?;
+            (state, loss) = match self.checked_step(state, &mut batches) {
+                Ok(done) => done,
+                Err(cause) => {
+                    state = self.roll_back(cause, rate_factor, folder, seconds(), &mut observe)?;
+                    continue;
+                }
+            };
             let row = Row::Step {
                 step: state.step,
                 phase: state.phase().to_owned(),
                 loss,
                 penalty: state.controller.map(|controller| controller.lambda()),
                 soft_bytes: state.controller.map(|controller| controller.bytes()),
-                seconds: seconds(&state),
+                seconds: seconds(),
             };
             observe(Event::Row(&row));
             folder.append_metrics(&row.to_line())?;
-            let last = state.step == self.config.total_steps();
+            let last = self.is_last(state.step);
             let stop = self.stop.load(Ordering::Relaxed);
-            let evaluate = due(state.step, self.config.evaluate_every) || last;
-            let save = due(state.step, self.config.checkpoint_every) || last || stop;
-            if evaluate || save {
-                state.check_finite(loss)?;
-            }
-            if evaluate && self.task.evaluation_records(Split::Validation) > 0 {
-                let row = self.evaluate_now(&state, seconds(&state))?;
+            if self.evaluates_after(state.step) && self.task.evaluation_records(Split::Validation) > 0 {
+                let row = self.evaluate_now(&state, seconds())?;
                 observe(Event::Row(&row));
                 folder.append_metrics(&row.to_line())?;
             }
-            if save {
-                let metrics_bytes = folder.sync_metrics()?;
-                let fingerprint = self.task.fingerprint();
-                state.checkpoint(fingerprint, metrics_bytes, seconds(&state))?.save(folder.path())?;
+            if self.saves_after(state.step) || stop {
+                // A stop may come after a step whose numbers have not been looked at.
+                state.check_finite()?;
+                self.save(&state, folder, seconds())?;
             }
             if stop && !last {
                 return Ok(Outcome::Interrupted { step: state.step });
@@ -124,13 +131,110 @@ impl<'a, T: Task> Trainer<'a, T> {
         if state.quantizer.is_none() {
             self.finish_float(&mut state, folder)?;
         }
-        let results = self.results(&state, folder, || seconds(&state))?;
+        let results = self.results(&state, folder, seconds)?;
         for row in &results {
             let row = Row::Result(row.clone());
             observe(Event::Row(&row));
             folder.append_metrics(&row.to_line())?;
         }
+        folder.sync_metrics()?;
         Ok(Outcome::Finished(results))
+    }
+
+    /// The run before its next step.
+    fn begin(
+        &self,
+        folder: &RunFolder,
+        start: Start,
+        observe: &mut impl FnMut(Event<'_>),
+    ) -> Result<State<T::Model>, TrainError> {
+        if start == Start::New {
+            return self.start();
+        }
+        let (checkpoint, mut damaged) = Checkpoint::newest(folder.path())?;
+        let mut differences = Vec::new();
+        let state = match checkpoint {
+            Some(checkpoint) => {
+                differences = checkpoint.header.identity.differences(&self.identity);
+                if !differences.is_empty() && start == Start::Resume {
+                    let path = checkpoint.path_in(folder);
+                    return Err(CheckpointError::OtherRun { path, differences }.into());
+                }
+                self.restore(checkpoint, folder)?
+            }
+            None if damaged.is_empty() => self.start()?,
+            // Starting over would throw away what may still be saved by hand.
+            None => {
+                let run = folder.path().to_owned();
+                return Err(TrainError::AllDamaged { run, newest: damaged.swap_remove(0) });
+            }
+        };
+        observe(Event::Resumed { step: state.step, damaged: &damaged, differences: &differences });
+        Ok(state)
+    }
+
+    /// A step whose numbers are all finite, where something is about to be made of them.
+    fn checked_step(
+        &self,
+        state: State<T::Model>,
+        batches: &mut Batches,
+    ) -> Result<(State<T::Model>, f64), TrainError> {
+        let (state, loss) = self.step(state, batches)?;
+        if self.evaluates_after(state.step) || self.saves_after(state.step) {
+            state.check_finite()?;
+        }
+        Ok((state, loss))
+    }
+
+    /// The run as a checkpoint has it with lower learning rates, where a number has stopped being one and the
+    /// recipe wants that; otherwise the error, with the checkpoint that there is.
+    fn roll_back(
+        &self,
+        cause: TrainError,
+        rate_factor: f64,
+        folder: &mut RunFolder,
+        seconds: f64,
+        observe: &mut impl FnMut(Event<'_>),
+    ) -> Result<State<T::Model>, TrainError> {
+        let TrainError::NonFinite { step, culprit, .. } = cause else { return Err(cause) };
+        // From a checkpoint of this very step the same step would fail in the same way.
+        let (found, _) = Checkpoint::newest_before(folder.path(), step)?;
+        let checkpoint = found.as_ref().map(|checkpoint| checkpoint.header.step);
+        let cause = TrainError::NonFinite { step, culprit, checkpoint };
+        let rate_factor = rate_factor * ROLL_BACK_FACTOR;
+        if self.config.on_non_finite == OnNonFinite::Stop || rate_factor < LEAST_RATE_FACTOR {
+            return Err(cause);
+        }
+        let mut state = match found {
+            Some(checkpoint) => self.restore(checkpoint, folder)?,
+            None => self.start()?,
+        };
+        state.rate_factor = rate_factor;
+        folder.rewind_metrics(state.metrics_bytes)?;
+        observe(Event::RolledBack { cause: &cause, step: state.step, rate_factor });
+        let row = Row::RollBack { step: state.step, cause: cause.to_string(), rate_factor };
+        folder.append_metrics(&row.to_line())?;
+        // With the lower rates: what is killed from here on must not go back once more.
+        self.save(&state, folder, seconds)?;
+        Checkpoint::remove_after(folder.path(), state.step)?;
+        Ok(state)
+    }
+
+    fn save(&self, state: &State<T::Model>, folder: &mut RunFolder, seconds: f64) -> Result<(), TrainError> {
+        let metrics_bytes = folder.sync_metrics()?;
+        Ok(state.checkpoint(&self.identity, metrics_bytes, seconds)?.save(folder)?)
+    }
+
+    fn is_last(&self, step: u64) -> bool {
+        step == self.config.total_steps()
+    }
+
+    fn evaluates_after(&self, step: u64) -> bool {
+        due(step, self.config.evaluate_every) || self.is_last(step)
+    }
+
+    fn saves_after(&self, step: u64) -> bool {
+        due(step, self.config.checkpoint_every) || self.is_last(step)
     }
 
     pub(super) fn autodiff(&self) -> Device {
@@ -170,14 +274,18 @@ impl<'a, T: Task> Trainer<'a, T> {
         };
         let loss_value: f64 = loss.clone().detach().into_scalar();
         if !loss_value.is_finite() {
-            state.check_finite(loss_value)?;
-            let culprit = "every weight and bit is finite, so an activation overflowed".to_owned();
-            return Err(TrainError::NonFinite { step: state.step, loss: loss_value, culprit });
+            state.check_finite()?;
+            let culprit = format!("the loss is {loss_value}, with finite weights: an activation overflowed");
+            return Err(non_finite(state.step, culprit));
         }
         let (step, quantizer) = (state.step, state.quantizer.as_ref());
         let lambda = state.controller.map_or(self.config.penalty, |controller| controller.lambda());
         let bits;
-        (state.model, bits) = state.optimizers.learn(self.config, step, state.model, quantizer, loss, lambda);
+        state.optimizers.rate_factor = state.rate_factor;
+        (state.model, bits) = state
+            .optimizers
+            .learn(self.config, step, state.model, quantizer, loss, lambda)
+            .map_err(|found| non_finite(step, found.to_string()))?;
         if let (Some(controller), Some(bits)) = (&mut state.controller, bits) {
             let (done, rate) = (self.config.quantized_share(step), self.config.bits_rate_factor_at(step));
             controller.observe(bits, done, rate);

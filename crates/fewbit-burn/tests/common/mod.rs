@@ -10,7 +10,7 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use fewbit_burn::nn::distilled_cross_entropy;
 use fewbit_burn::train::{
-    BatchRecord, Metric, OptimizerKind, Schedule, Score, Split, Task, Teacher, TrainConfig,
+    BatchRecord, Metric, OnNonFinite, OptimizerKind, Schedule, Score, Split, Task, Teacher, TrainConfig,
 };
 use fewbit_burn::{FloatStorage, QuantizationConfig};
 
@@ -149,6 +149,7 @@ pub(crate) fn short_config() -> TrainConfig {
         budget: None,
         rounding_share: 0.5,
         distillation: 0.0,
+        on_non_finite: OnNonFinite::Stop,
     }
 }
 

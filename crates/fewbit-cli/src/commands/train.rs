@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fewbit_burn::train::{MODEL_FILE, Outcome, RunFolder, RunFolderError};
-use fewbit_zoo::Experiment;
+use fewbit_burn::train::{
+    CheckpointError, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start, TrainError,
+};
 use fewbit_zoo::recipe::Recipe;
+use fewbit_zoo::{Experiment, ExperimentError};
 
 use super::{device, initial_weights, recipe_with, use_threads};
 use crate::Verdict;
@@ -15,6 +17,7 @@ use crate::failure::{Failure, say};
 use crate::progress::Progress;
 use crate::report::results::{self, RunReport};
 use crate::report::{grouped, print_json};
+use crate::runs::Settings;
 
 /// Where runs go unless `--out` says otherwise.
 const RUNS: &str = "runs";
@@ -45,15 +48,22 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         Some(path) => RunFolder::open(path)?,
         None => create(&args, &recipe)?,
     };
+    folder.lock()?;
+    folder.set_recipe(&recipe.to_toml())?;
     folder.set_data_path(data.as_deref())?;
     say(format_args!("run folder {}", folder.path().display()));
     let stop = stop_on_signal()?;
     let mut progress = Progress::new(experiment.total_steps());
-    let outcome = experiment.train(&device, &mut folder, initial, args.resume.is_some(), &stop, |event| {
+    let start = match (&args.resume, args.force) {
+        (None, _) => Start::New,
+        (Some(_), false) => Start::Resume,
+        (Some(_), true) => Start::ResumeAnyway,
+    };
+    let outcome = experiment.train(&device, &mut folder, initial, start, &stop, |event| {
         progress.show(&event);
     });
     progress.finish();
-    match outcome? {
+    match outcome.map_err(failure)? {
         Outcome::Finished(rows) => {
             let file = folder.path().join(MODEL_FILE);
             match args.format {
@@ -85,11 +95,43 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
 
 /// The recipe of the run: that of the folder to go on with, or the named one with its overrides.
 fn recipe(args: &TrainArgs) -> Result<Recipe, Failure> {
-    if let Some(run) = &args.resume {
-        let text = RunFolder::open(run)?.recipe()?;
-        return Ok(Recipe::parse(&text)?);
+    let Some(run) = &args.resume else {
+        return recipe_with(&args.recipe, &args.overrides, &args.budget, args.seed);
+    };
+    let kept = Recipe::parse(&RunFolder::open(run)?.recipe()?)?;
+    let file = run.join(RECIPE_FILE).display().to_string();
+    let asked = recipe_with(&file, &args.overrides, &args.budget, args.seed)?;
+    match Settings::of(&kept).differences(&Settings::of(&asked)) {
+        Some(differences) if !args.force => {
+            let message = format!("`{}` was begun with another recipe: {differences}", run.display());
+            Err(Failure::new(message).hint(FORCE))
+        }
+        _ => Ok(asked),
     }
-    recipe_with(&args.recipe, &args.overrides, &args.budget, args.seed)
+}
+
+/// What helps where a run is not the one that was begun.
+const FORCE: &str = "`--force` goes on all the same; what comes of it is neither run's";
+
+/// An error of training, with what helps.
+fn failure(error: ExperimentError) -> Failure {
+    let ExperimentError::Train(train) = &error else { return error.into() };
+    let hint = match train {
+        TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => Some(FORCE),
+        TrainError::NonFinite { checkpoint: Some(_), .. } => Some(
+            "`--resume RUN --force --set training.on_non_finite=roll-back` goes on from the checkpoint with lower \
+             learning rates where that happens",
+        ),
+        TrainError::NonFinite { checkpoint: None, .. } => {
+            Some("a lower `training.learning_rate`, or `--set training.on_non_finite=roll-back`, may help")
+        }
+        _ => None,
+    };
+    let hint = hint.map(str::to_owned);
+    match hint {
+        Some(hint) => Failure::from(error).hint(hint),
+        None => error.into(),
+    }
 }
 
 fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {

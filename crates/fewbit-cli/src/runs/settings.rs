@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use fewbit_zoo::recipe::Recipe;
-use toml::{Table, Value};
+use fewbit_zoo::recipe::{self, Recipe};
+use toml::Value;
 
 use crate::failure::harmless;
 
@@ -18,32 +18,15 @@ pub(crate) struct Settings(BTreeMap<String, Value>);
 impl Settings {
     /// Every setting of `recipe`, defaults included.
     pub(crate) fn of(recipe: &Recipe) -> Self {
-        Table::try_from(recipe).map_or_else(|_| Self(BTreeMap::new()), |table| Self::flat(&table))
+        Self(recipe.settings())
     }
 
     /// The settings in the text of a `recipe.toml`. One that this version does not know is taken as it is.
     pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         match Recipe::parse(text) {
             Ok(recipe) => Ok(Self::of(&recipe)),
-            Err(_) => Ok(Self::flat(&toml::from_str(text)?)),
+            Err(_) => Ok(Self(recipe::flatten(&toml::from_str(text)?))),
         }
-    }
-
-    fn flat(table: &Table) -> Self {
-        fn collect(prefix: &str, table: &Table, into: &mut BTreeMap<String, Value>) {
-            for (name, value) in table {
-                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                match value {
-                    Value::Table(table) => collect(&key, table, into),
-                    value => {
-                        into.insert(key, value.clone());
-                    }
-                }
-            }
-        }
-        let mut settings = BTreeMap::new();
-        collect("", table, &mut settings);
-        Self(settings)
     }
 
     /// The value of `key`, where it has one.

@@ -124,7 +124,6 @@ impl<'a> Calibrator<'a> {
             validation: 0,
             augmentation: Augmentation::NONE,
             context: self.recipe.training.context,
-            fingerprinted: String::new(),
         };
         with_task(&self.recipe.model, self.data.clone(), settings, visitor)
     }

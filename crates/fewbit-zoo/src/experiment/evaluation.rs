@@ -86,13 +86,7 @@ pub fn evaluate_file(
     let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
     let data = load(set, path)?;
     check_fit(&model, set, &data)?;
-    let settings = TaskSettings {
-        set,
-        validation: 0,
-        augmentation: Augmentation::NONE,
-        context,
-        fingerprinted: String::new(),
-    };
+    let settings = TaskSettings { set, validation: 0, augmentation: Augmentation::NONE, context };
     let device = device.clone().without_autodiff();
     let visitor = Evaluate { stored: &stored, batch_size, device: &device };
     let (metric, value, records) = with_task(&model, data, settings, visitor)?;

@@ -11,9 +11,9 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use fewbit::WriteError;
-use fewbit::atomic::write_atomically;
-use fewbit_burn::train::{Event, INITIAL_FILE, Outcome, RunFolder, Task, TrainConfig, TrainError, Trainer};
+use fewbit_burn::train::{
+    Event, INITIAL_FILE, Outcome, RunFolder, RunFolderError, Start, Task, TrainConfig, TrainError, Trainer,
+};
 use fewbit_burn::{ExportError, LoadError, QuantizationConfig, StoredModel};
 
 pub use self::calibration::Calibrator;
@@ -65,8 +65,8 @@ impl<'a> Experiment<'a> {
         self.config.total_steps()
     }
 
-    /// Runs the recipe in `folder`, from its newest checkpoint where `resume` is set. A run that is new
-    /// starts from `initial` weights, if there are any, and keeps them in the folder.
+    /// Runs the recipe in `folder`. A run that is new starts from `initial` weights, if there are any, and keeps
+    /// them in the folder.
     ///
     /// # Errors
     /// [`TrainError`], as an [`ExperimentError`]; `initial` weights that are not the network's.
@@ -75,7 +75,7 @@ impl<'a> Experiment<'a> {
         device: &Device,
         folder: &mut RunFolder,
         initial: Option<StoredModel>,
-        resume: bool,
+        start: Start,
         stop: &AtomicBool,
         observe: impl FnMut(Event<'_>),
     ) -> Result<Outcome, ExperimentError> {
@@ -85,7 +85,8 @@ impl<'a> Experiment<'a> {
             device: &'r Device,
             folder: &'r mut RunFolder,
             initial: Option<StoredModel>,
-            resume: bool,
+            initial_sum: Option<u32>,
+            start: Start,
             stop: &'r AtomicBool,
             observe: O,
         }
@@ -99,16 +100,20 @@ impl<'a> Experiment<'a> {
                 let trainer = metadata(recipe)
                     .into_iter()
                     .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
-                Ok(trainer.run(self.folder, self.resume, self.observe)?)
+                let settings = recipe.settings().into_iter().map(|(key, value)| (key, value.to_string()));
+                let initial =
+                    self.initial_sum.map(|sum| ("initial weights".to_owned(), format!("{sum:08x}")));
+                let trainer = settings
+                    .chain(initial)
+                    .fold(trainer, |trainer, (fact, value)| trainer.with_fact(fact, value));
+                Ok(trainer.run(self.folder, self.start, self.observe)?)
             }
         }
         let initial_file = folder.path().join(INITIAL_FILE);
-        let mut fingerprinted = self.recipe.to_toml();
         let bytes = match &initial {
             Some(initial) => {
                 let bytes = initial.to_bytes().map_err(ExportError::from).map_err(TrainError::from)?;
-                let written = write_atomically(&initial_file, &bytes).map_err(WriteError::from);
-                written.map_err(ExportError::from).map_err(TrainError::from)?;
+                folder.write(INITIAL_FILE, &bytes).map_err(RunFolderError::from).map_err(TrainError::from)?;
                 Some(bytes)
             }
             None if initial_file.is_file() => {
@@ -116,9 +121,7 @@ impl<'a> Experiment<'a> {
             }
             None => None,
         };
-        if let Some(bytes) = &bytes {
-            fingerprinted.push_str(&format!("initial = {}", crc32fast::hash(bytes)));
-        }
+        let initial_sum = bytes.as_deref().map(crc32fast::hash);
         // What is trained is what the folder has.
         let initial =
             bytes.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
@@ -127,7 +130,6 @@ impl<'a> Experiment<'a> {
             validation: self.recipe.data.validation,
             augmentation: self.recipe.augmentation(),
             context: self.recipe.training.context,
-            fingerprinted,
         };
         let run = Run {
             experiment: self.recipe,
@@ -135,7 +137,8 @@ impl<'a> Experiment<'a> {
             device,
             folder,
             initial,
-            resume,
+            initial_sum,
+            start,
             stop,
             observe,
         };

@@ -100,7 +100,6 @@ pub fn plan(
         validation: 0,
         augmentation: Augmentation::NONE,
         context: recipe.training.context,
-        fingerprinted: String::new(),
     };
     let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
     let data = noise(recipe)?;

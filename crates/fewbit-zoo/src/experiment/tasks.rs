@@ -67,7 +67,6 @@ pub(super) struct TaskSettings {
     pub(super) validation: usize,
     pub(super) augmentation: Augmentation,
     pub(super) context: usize,
-    pub(super) fingerprinted: String,
 }
 
 /// Something to do with a task of any type.
@@ -112,8 +111,8 @@ where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
     let Data::Images(data) = data else { unreachable!("checked by `check_fit`") };
-    let TaskSettings { set, validation, augmentation, fingerprinted, .. } = settings;
-    let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation, &fingerprinted);
+    let TaskSettings { set, validation, augmentation, .. } = settings;
+    let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation);
     visitor.visit(&task)
 }
 
@@ -124,6 +123,6 @@ where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
     let Data::Text(data) = data else { unreachable!("checked by `check_fit`") };
-    let task = TextTask::new(build, data, settings.validation, settings.context, &settings.fingerprinted);
+    let task = TextTask::new(build, data, settings.validation, settings.context);
     visitor.visit(&task)
 }

@@ -44,6 +44,16 @@ words! {
 }
 
 words! {
+    /// What happens when a loss, a gradient, a weight or a precision is no longer a number.
+    OnNonFinite {
+        /// The run stops and says where; it can go on from its last checkpoint.
+        Stop = "stop",
+        /// It goes back to its last checkpoint and on from there with half the learning rates.
+        RollBack = "roll-back",
+    }
+}
+
+words! {
     /// How training makes weights small.
     Method {
         /// Learned steps under a penalty on the bytes that will be written; keeps a budget.
@@ -296,6 +306,8 @@ pub struct TrainingConfig {
     pub norm_batches: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
+    /// What happens when a number stops being one.
+    pub on_non_finite: OnNonFinite,
 }
 
 /// The `[storage]` section: how the tensors are stored that are not quantized. Evaluations during
@@ -361,6 +373,7 @@ impl Default for TrainingConfig {
             evaluation_batch_size: 500,
             norm_batches: 50,
             checkpoint_every: 200,
+            on_non_finite: OnNonFinite::Stop,
         }
     }
 }

@@ -3,7 +3,8 @@
 use toml::{Table, Value};
 
 use super::config::{
-    Augment, Floats, Granularity, Method, Noise, OptimizerKind, Parametrisation, Schedule, SizeEstimate,
+    Augment, Floats, Granularity, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation, Schedule,
+    SizeEstimate,
 };
 use super::error::RecipeError;
 use crate::data::DataSetKind;
@@ -74,6 +75,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("evaluation_batch_size", EVALUATION_BATCH),
         ("norm_batches", STEPS),
         ("checkpoint_every", EVERY),
+        ("on_non_finite", Kind::Choice(OnNonFinite::WORDS)),
     ];
     let mut settings = vec![Setting::required("", "name", Kind::Text)];
     settings.extend(Setting::optional("", &[("seed", Kind::Count { least: 0, most: i64::MAX })]));

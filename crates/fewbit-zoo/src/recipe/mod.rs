@@ -15,14 +15,17 @@ mod tests;
 
 pub use builtin::builtin_names;
 pub use config::{
-    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind,
-    Parametrisation, QuantizationConfig, Schedule, SizeEstimate, StorageConfig, TrainingConfig,
+    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OnNonFinite,
+    OptimizerKind, Parametrisation, QuantizationConfig, Schedule, SizeEstimate, StorageConfig,
+    TrainingConfig,
 };
 pub use error::RecipeError;
 pub use overrides::{resolve, set};
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::models::{ModelConfig, ModelInput, SettingError};
 
@@ -32,6 +35,24 @@ pub const MAX_EVALUATION_BATCH: usize = 8192;
 
 /// Longest sequence of text, for the same reason.
 pub const MAX_CONTEXT: usize = 2048;
+
+/// The values of a table and of the tables in it, under their dotted keys.
+pub fn flatten(table: &Table) -> BTreeMap<String, Value> {
+    fn collect(prefix: &str, table: &Table, into: &mut BTreeMap<String, Value>) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Table(table) => collect(&key, table, into),
+                value => {
+                    into.insert(key, value.clone());
+                }
+            }
+        }
+    }
+    let mut settings = BTreeMap::new();
+    collect("", table, &mut settings);
+    settings
+}
 
 /// One experiment: data, network, quantization, training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +115,11 @@ impl Recipe {
     /// If a whole number is above 2^63 − 1, which [`validate`](Self::validate) refuses.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a recipe holds what TOML can hold")
+    }
+
+    /// Every setting under its dotted key, defaults included.
+    pub fn settings(&self) -> BTreeMap<String, Value> {
+        Table::try_from(self).map_or_else(|_| BTreeMap::new(), |table| flatten(&table))
     }
 
     /// Whether every setting is in its range and all agree.

@@ -7,8 +7,8 @@ use fewbit_burn::{
 };
 
 use super::{
-    Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
-    Schedule, SizeEstimate,
+    Augment, Floats, Granularity, GroupSetting, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation,
+    Recipe, Schedule, SizeEstimate,
 };
 use crate::data::augment::Augmentation;
 
@@ -126,6 +126,10 @@ impl Recipe {
             budget: self.budget.bytes_of(self.model.values()),
             rounding_share: self.quantization.rounding_share,
             distillation: t.distillation,
+            on_non_finite: match t.on_non_finite {
+                OnNonFinite::Stop => train::OnNonFinite::Stop,
+                OnNonFinite::RollBack => train::OnNonFinite::RollBack,
+            },
             storage: FloatStorage {
                 encoding: match self.storage.floats {
                     Floats::Float32 => FloatEncoding::Float32,

@@ -25,19 +25,16 @@ pub struct ImageTask<F> {
 
 impl<F> ImageTask<F> {
     /// A task on `data` whose last `validation` training images are held back; `build` makes the
-    /// network. `settings` is whatever else a resumed run must share.
+    /// network.
     pub fn new(
         build: F,
         data: ImageData,
         validation: usize,
         normalization: Normalization,
         augmentation: Augmentation,
-        settings: &str,
     ) -> Self {
-        let mut sum = crc32fast::Hasher::new_with_initial(data.fingerprint());
-        sum.update(settings.as_bytes());
+        let fingerprint = data.fingerprint();
         let (train, validation) = data.train.split_last(validation);
-        let fingerprint = sum.finalize();
         Self { build, train, validation, test: data.test, normalization, augmentation, fingerprint }
     }
 

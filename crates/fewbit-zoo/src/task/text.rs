@@ -26,20 +26,12 @@ pub struct TextTask<F> {
 
 impl<F> TextTask<F> {
     /// A task on `text` whose last `validation` training bytes are held back; `build` makes the
-    /// network. `settings` is whatever else a resumed run must share.
-    pub fn new(build: F, text: TextSet, validation: usize, context: usize, settings: &str) -> Self {
-        let mut sum = crc32fast::Hasher::new_with_initial(text.fingerprint());
-        sum.update(settings.as_bytes());
+    /// network.
+    pub fn new(build: F, text: TextSet, validation: usize, context: usize) -> Self {
+        let fingerprint = text.fingerprint();
         let mut train = text.train;
         let validation = train.split_off(train.len().saturating_sub(validation));
-        Self {
-            build,
-            train,
-            validation,
-            test: text.test,
-            context: context.max(1),
-            fingerprint: sum.finalize(),
-        }
+        Self { build, train, validation, test: text.test, context: context.max(1), fingerprint }
     }
 
     /// The bytes of a training batch and those that follow them: `[records, context]`.
@@ -175,7 +167,7 @@ mod tests {
     fn task(test: usize) -> TextTask<impl Fn(&Device) -> Uniform> {
         let build = |device: &Device| Uniform { logit: Param::from_tensor(Tensor::zeros([1], device)) };
         let text = TextSet { train: vec![7; 500], test: (0..test).map(|i| i as u8).collect() };
-        TextTask::new(build, text, 100, 16, "")
+        TextTask::new(build, text, 100, 16)
     }
 
     #[test]

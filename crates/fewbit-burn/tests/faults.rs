@@ -1,0 +1,220 @@
+//! A disk that fails and numbers that stop being numbers: what was saved stays, and a run can go on from it.
+
+mod common;
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor};
+use common::{SmallNet, StripesTask, short_config};
+use fewbit::disk::{Disk, Fault, FaultyDisk, SystemDisk};
+use fewbit_burn::train::{
+    BatchRecord, Event, METRICS_FILE, MODEL_FILE, Metric, OnNonFinite, Outcome, RunFolder, Score, Split,
+    Start, Task, Teacher, TrainConfig, TrainError, Trainer,
+};
+
+const TASK: StripesTask = StripesTask { records: 70 };
+
+/// burn's random numbers come from one generator per process.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run<T: Task>(
+    task: &T,
+    config: &TrainConfig,
+    folder: &mut RunFolder,
+    start: Start,
+) -> Result<Outcome, TrainError> {
+    let stop = AtomicBool::new(false);
+    Trainer::new(task, config, &Device::flex(), &stop).run(folder, start, |_| {})
+}
+
+/// A run on `disk`, which may end by an error, and then, where it did, on the system's to its end.
+fn run_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Outcome, TrainError> {
+    let mut folder = RunFolder::create(path, "").unwrap().on(disk);
+    let outcome = run(&TASK, &short_config(), &mut folder, Start::New);
+    drop(folder);
+    if outcome.is_err() {
+        let mut folder = RunFolder::open(path).unwrap();
+        assert!(run(&TASK, &short_config(), &mut folder, Start::Resume).is_ok());
+    }
+    outcome
+}
+
+/// The metrics without their times.
+fn metrics(path: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(path.join(METRICS_FILE)).unwrap();
+    let row = |line: &str| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row.as_object_mut().unwrap().remove("seconds");
+        row
+    };
+    text.lines().map(row).collect()
+}
+
+/// A run whose disk has `fault` at one of many moments ends, after it was resumed, as one without.
+fn fails_and_goes_on(fault: Fault) {
+    let _alone = alone();
+    let scratch = tempfile::tempdir().unwrap();
+    let whole = scratch.path().join("whole");
+    run_on(Arc::new(SystemDisk), &whole).unwrap();
+    let model = fs::read(whole.join(MODEL_FILE)).unwrap();
+    let mut failed = 0;
+    for at in (0..).step_by(7) {
+        let disk = FaultyDisk::new(fault, at);
+        let path = scratch.path().join(format!("{at}"));
+        let outcome = run_on(Arc::new(disk.clone()), &path);
+        if !disk.has_struck() {
+            break;
+        }
+        failed += u32::from(outcome.is_err());
+        assert!(fs::read(path.join(MODEL_FILE)).unwrap() == model, "{fault:?} at {at}");
+        assert_eq!(metrics(&path), metrics(&whole), "{fault:?} at {at}");
+    }
+    assert_eq!(failed > 0, fault != Fault::ShortWrite, "{failed} runs failed");
+}
+
+#[test]
+fn a_full_disk_ends_a_run_that_can_go_on_once_there_is_room() {
+    fails_and_goes_on(Fault::DiskFull);
+}
+
+#[test]
+fn short_writes_are_completed_in_every_file_of_a_run() {
+    fails_and_goes_on(Fault::ShortWrite);
+}
+
+#[test]
+fn a_broken_write_ends_a_run_that_can_go_on() {
+    fails_and_goes_on(Fault::BrokenWrite);
+}
+
+#[test]
+fn a_failed_sync_ends_a_run_that_can_go_on() {
+    fails_and_goes_on(Fault::FailedSync);
+}
+
+#[test]
+fn a_failed_rename_ends_a_run_that_can_go_on() {
+    fails_and_goes_on(Fault::FailedRename);
+}
+
+#[test]
+fn a_process_that_dies_anywhere_leaves_a_run_that_can_go_on() {
+    fails_and_goes_on(Fault::Death);
+}
+
+#[test]
+fn a_full_disk_while_metrics_are_written_is_named() {
+    let _alone = alone();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run");
+    // The first write of all is the first row of the metrics.
+    let disk = Arc::new(FaultyDisk::new(Fault::DiskFull, 0));
+    let error = run(&TASK, &short_config(), &mut RunFolder::create(&path, "").unwrap().on(disk), Start::New);
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains(METRICS_FILE), "{error}");
+}
+
+/// Stripes whose loss has no number where the network's first bias is too far from where it began: what a
+/// rate that is too large comes to, at a step that does not depend on the machine.
+struct Cliff {
+    furthest: f32,
+}
+
+impl Task for Cliff {
+    type Model = SmallNet;
+
+    fn init(&self, device: &Device) -> SmallNet {
+        TASK.init(device)
+    }
+
+    fn metric(&self) -> Metric {
+        TASK.metric()
+    }
+
+    fn training_records(&self) -> usize {
+        TASK.training_records()
+    }
+
+    fn evaluation_records(&self, split: Split) -> usize {
+        TASK.evaluation_records(split)
+    }
+
+    fn loss(&self, model: &SmallNet, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
+        let loss = TASK.loss(model, batch, seed, device);
+        let size = model.fc.bias.as_ref().unwrap().val().abs().max().reshape([1]);
+        // The square root of what is below zero.
+        let beyond = (size * -1.0 + self.furthest).sqrt();
+        loss + beyond * 0.0
+    }
+
+    fn distilled_loss(
+        &self,
+        model: &SmallNet,
+        teacher: &Teacher<SmallNet>,
+        batch: &[BatchRecord],
+        seed: u64,
+        device: &Device,
+    ) -> Tensor<1> {
+        TASK.distilled_loss(model, teacher, batch, seed, device)
+    }
+
+    fn evaluate(&self, model: &SmallNet, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
+        TASK.evaluate(model, split, records, device)
+    }
+
+    fn fingerprint(&self) -> u32 {
+        TASK.fingerprint()
+    }
+}
+
+#[test]
+fn a_number_that_is_none_stops_the_run_at_its_step_and_names_the_checkpoint() {
+    let _alone = alone();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut folder = RunFolder::create(&scratch.path().join("run"), "").unwrap();
+    let config = TrainConfig { learning_rate: 2.0, clip_norm: 0.0, ..short_config() };
+    let error = run(&Cliff { furthest: 0.6 }, &config, &mut folder, Start::New).unwrap_err();
+    let TrainError::NonFinite { step, .. } = &error else { panic!("{error}") };
+    assert!(*step > 0, "{error}");
+    let words = error.to_string();
+    assert!(words.starts_with(&format!("step {step}: ")) && words.contains("checkpoint"), "{words}");
+}
+
+#[test]
+fn a_run_can_go_back_and_on_with_lower_rates_and_does_so_the_same_way_twice() {
+    let _alone = alone();
+    let scratch = tempfile::tempdir().unwrap();
+    let config = TrainConfig {
+        learning_rate: 2.0,
+        clip_norm: 0.0,
+        checkpoint_every: 2,
+        on_non_finite: OnNonFinite::RollBack,
+        ..short_config()
+    };
+    let task = Cliff { furthest: 0.6 };
+    let stop = AtomicBool::new(false);
+    let files = ["one", "two"].map(|name| {
+        let path = scratch.path().join(name);
+        let mut folder = RunFolder::create(&path, "").unwrap();
+        let mut factors = Vec::new();
+        let trainer = Trainer::new(&task, &config, &Device::flex(), &stop);
+        let outcome = trainer.run(&mut folder, Start::New, |event| {
+            if let Event::RolledBack { rate_factor, .. } = event {
+                factors.push(rate_factor);
+            }
+        });
+        assert!(matches!(outcome, Ok(Outcome::Finished(_))), "{outcome:?}");
+        assert_eq!(factors[0], 0.5);
+        let rows = metrics(&path).into_iter().filter(|row| row["event"] == "roll_back").count();
+        assert!(rows > 0);
+        fs::read(path.join(MODEL_FILE)).unwrap()
+    });
+    assert!(files[0] == files[1]);
+}
