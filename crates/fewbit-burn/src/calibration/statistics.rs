@@ -16,7 +16,7 @@ use fewbit::FloatEncoding;
 
 use super::{Calibration, CalibrationError};
 use crate::layout::is_running_statistic;
-use crate::operation::buffers::apart;
+use crate::operation::forward_only;
 use crate::stored::{StoredModel, StoredTensor};
 use crate::train::Task;
 
@@ -43,14 +43,10 @@ impl<T: Task> Calibration<'_, T> {
         let device = self.device.clone().autodiff();
         // For layers that draw numbers themselves.
         self.device.seed(0);
-        // Autodiff keeps what it would need of a pass until the next backward pass, which does not come.
         let model = blank.load_into(self.task.init(&device))?.no_grad();
-        // No backward pass will give back what these passes take.
-        apart(|| {
-            for batch in &batches {
-                self.task.loss(&model, batch, 0, &device);
-            }
-        });
+        for batch in &batches {
+            forward_only(&device, || self.task.loss(&model, batch, 0, &device));
+        }
         let mut measured = StoredModel::float(&model)?;
         measured.scale_statistics(1.0 / (1.0 - (1.0 - momentum).powi(batches.len() as i32)));
         Ok(stored.with_running_statistics_of(measured))

@@ -54,6 +54,17 @@ pub(crate) fn runs_on<const D: usize>(tensor: &Tensor<D>) -> bool {
     device.without_autodiff() == Device::flex() && !checkpoints && tensor.dtype() == DType::F32
 }
 
+/// Does a pass for what it leaves in the modules, such as running statistics, on a `device` with autodiff; no
+/// backward pass follows.
+///
+/// Autodiff takes note of what needs no gradient, too, and forgets what nobody holds any more when a backward
+/// pass ends: a small one is made for that. Without gradients of the model's parameters, too, nothing is left.
+pub(crate) fn forward_only(device: &Device, pass: impl FnOnce() -> Tensor<1>) {
+    drop(buffers::apart(pass));
+    let one = Tensor::<1>::ones([1], device).require_grad();
+    drop((one * 2.0).backward());
+}
+
 impl<const D: usize> From<Tensor<D>> for Input {
     /// # Panics
     /// If the operations of this module do not run on the tensor: see [`runs_on`].

@@ -15,7 +15,7 @@ use super::trainer::Trainer;
 use crate::config::QuantizationConfig;
 use crate::method::FixedWidth;
 use crate::method::Method::Rounding;
-use crate::operation::buffers::apart;
+use crate::operation::forward_only;
 use crate::penalty::soft_size;
 use crate::stored::{ExportError, LoadError, StoredModel};
 
@@ -52,15 +52,11 @@ impl<T: Task> Trainer<'_, T> {
         let (seed, device) = (self.config.seed, self.autodiff());
         // For layers that draw numbers themselves; the next training step seeds the device again.
         self.device.seed(seed);
-        // Autodiff keeps what it would need of a pass until the next backward pass, which does not come.
         let model = stored.load_into(self.task.init(&device))?.no_grad();
         let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
-        // No backward pass will give back what these passes take.
-        apart(|| {
-            for step in 0..self.config.norm_batches {
-                self.task.loss(&model, &batches.at(step), seed, &device);
-            }
-        });
+        for step in 0..self.config.norm_batches {
+            forward_only(&device, || self.task.loss(&model, &batches.at(step), seed, &device));
+        }
         Ok(stored.with_running_statistics_of(StoredModel::float(&model)?))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::memory::peak_memory;
 use super::order::Batches;
 use super::outcome::TrainError;
 use super::task::Task;
@@ -31,7 +32,7 @@ impl<T: Task> Trainer<'_, T> {
     /// # Errors
     /// [`TrainError`]: a budget that no file keeps, a method that does not fit, weights that are not finite.
     pub fn plan(&self, timed_steps: u64) -> Result<RunPlan, TrainError> {
-        let mut state = self.start()?;
+        let state = self.start()?;
         let (smallest, largest) = if self.config.quantization.method.keeps_a_budget() {
             (self.data_free(&state.model, 0)?.0, self.data_free(&state.model, u64::MAX)?.0)
         } else {
@@ -40,17 +41,22 @@ impl<T: Task> Trainer<'_, T> {
             let bytes = self.bytes_of(&model, &quantizer, Trim::default())?;
             (bytes, bytes)
         };
-        let mut plan = RunPlan {
-            smallest,
-            largest,
-            float_step_seconds: None,
-            quantized_step_seconds: None,
-            peak_memory: None,
-        };
+        let [float_step_seconds, quantized_step_seconds] =
+            if timed_steps > 0 { self.time_steps(timed_steps)? } else { [None; 2] };
+        let peak_memory = peak_memory();
+        Ok(RunPlan { smallest, largest, float_step_seconds, quantized_step_seconds, peak_memory })
+    }
+
+    /// The median of the seconds of `steps` steps of each phase, after one that makes memory and does not
+    /// count; none where the run has no such steps.
+    pub(super) fn time_steps(&self, steps: u64) -> Result<[Option<f64>; 2], TrainError> {
+        let mut state = self.start()?;
+        let mut medians = [None; 2];
         let mut batches =
             Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
-        for (is_quantized, steps) in [(false, self.config.float_steps), (true, self.config.quantized_steps)] {
-            if timed_steps == 0 || steps == 0 {
+        let phases = [(false, self.config.float_steps), (true, self.config.quantized_steps)];
+        for (median, (is_quantized, all)) in medians.iter_mut().zip(phases) {
+            if all == 0 {
                 continue;
             }
             if is_quantized {
@@ -60,8 +66,7 @@ impl<T: Task> Trainer<'_, T> {
                 state.controller = self.controller(&state)?;
             }
             let mut seconds = Vec::new();
-            // The first makes memory and does not count.
-            for step in 0..=timed_steps {
+            for step in 0..=steps {
                 let began = Instant::now();
                 (state, _) = self.step(state, &mut batches)?;
                 if step > 0 {
@@ -69,19 +74,8 @@ impl<T: Task> Trainer<'_, T> {
                 }
             }
             seconds.sort_by(f64::total_cmp);
-            let median = seconds.get(seconds.len() / 2).copied();
-            *(if is_quantized { &mut plan.quantized_step_seconds } else { &mut plan.float_step_seconds }) =
-                median;
+            *median = seconds.get(seconds.len() / 2).copied();
         }
-        plan.peak_memory = peak_memory();
-        Ok(plan)
+        Ok(medians)
     }
-}
-
-/// The most memory that this process has had, in bytes; none where the system does not tell.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(1024 * kibibytes)
 }

@@ -61,6 +61,19 @@ impl<'a, T: Task> Trainer<'a, T> {
         self
     }
 
+    /// The same run with other settings.
+    pub(super) fn with_config<'c>(&'c self, config: &'c TrainConfig) -> Trainer<'c, T> {
+        Trainer {
+            task: self.task,
+            config,
+            device: self.device.clone(),
+            metadata: self.metadata.clone(),
+            initial: self.initial.clone(),
+            identity: self.identity.clone(),
+            stop: self.stop,
+        }
+    }
+
     /// Starts from these weights in place of random ones.
     #[must_use]
     pub fn with_initial(mut self, initial: Option<StoredModel>) -> Self {

@@ -14,11 +14,13 @@ pub(crate) mod verify;
 use std::path::Path;
 
 use fewbit_burn::StoredModel;
+use fewbit_burn::train::memory_limit;
 use fewbit_checkpoint::{Checkpoint, CheckpointError};
 use fewbit_zoo::recipe::{self, Recipe};
 
 use crate::args::{BudgetArgs, DeviceKind};
 use crate::failure::Failure;
+use crate::report::mebibytes;
 
 /// Sets the number of threads of everything that follows.
 fn use_threads(threads: Option<u16>) -> Result<(), Failure> {
@@ -36,6 +38,14 @@ fn device(kind: DeviceKind) -> Result<fewbit_zoo::Device, Failure> {
         DeviceKind::Wgpu => fewbit_zoo::DeviceKind::Wgpu,
     };
     Ok(kind.device()?)
+}
+
+/// The failure of a run that needs more memory than there is; `None` where it fits or nobody knows.
+fn does_not_fit(needed: u64) -> Option<Failure> {
+    let limit = memory_limit().filter(|limit| needed > *limit)?;
+    let [needed, limit] = [needed, limit].map(mebibytes);
+    let message = format!("the run would take about {needed}, this machine has {limit} of memory");
+    Some(Failure::new(message).hint("a smaller `training.batch_size` takes less"))
 }
 
 /// A checkpoint that cannot be read, with what may help.

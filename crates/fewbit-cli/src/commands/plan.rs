@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
+use fewbit_burn::train::memory_limit;
 use fewbit_zoo::Plan;
 use serde::Serialize;
 
-use super::{device, initial_weights, recipe_with, use_threads};
+use super::{device, does_not_fit, initial_weights, recipe_with, use_threads};
 use crate::Verdict;
-use crate::args::{Format, PlanArgs};
+use crate::args::{DeviceKind, Format, PlanArgs};
 use crate::failure::Failure;
-use crate::report::{grouped, print_json};
+use crate::report::{duration, grouped, mebibytes, print_json};
 
 /// Tensors that are listed for people.
 const LISTED: usize = 12;
@@ -106,9 +107,11 @@ impl Report {
         if let Some(seconds) = self.total_seconds {
             writeln!(out, "time            {:>12}, evaluations not among them", duration(seconds))?;
         }
-        if let Some(memory) = self.peak_memory_bytes.filter(|_| self.total_seconds.is_some()) {
-            let mebibytes = memory as f64 / f64::from(1 << 20);
-            writeln!(out, "memory          {mebibytes:>8.0} MiB, the data set not among it")?;
+        if let Some(memory) = self.peak_memory_bytes {
+            writeln!(out, "memory          {:>12}, the data set not among it", mebibytes(memory))?;
+            if let Some(limit) = memory_limit().filter(|limit| memory > *limit) {
+                writeln!(out, "                more than the {} that this machine has", mebibytes(limit))?;
+            }
         }
         writeln!(out, "\n{:<40}{:>12}{:>8}", "tensor", "values", "share")?;
         for tensor in self.tensors.iter().take(LISTED) {
@@ -126,21 +129,19 @@ impl Report {
     }
 }
 
-/// Seconds, minutes or hours.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
-        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
-        seconds => format!("{:.1} h", seconds / 3600.0),
-    }
-}
-
 pub(crate) fn run(args: PlanArgs) -> Result<Verdict, Failure> {
     use_threads(args.machine.threads)?;
     let device = device(args.machine.device)?;
     let recipe = recipe_with(&args.recipe, &args.overrides, &args.budget, None)?;
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
-    let plan = fewbit_zoo::plan(&recipe, initial, args.steps, &device)?;
+    let mut memory = None;
+    if args.machine.device == DeviceKind::Cpu {
+        memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
+    }
+    // Steps that would not fit are not tried.
+    let steps = if memory.and_then(does_not_fit).is_some() { 0 } else { args.steps };
+    let mut plan = fewbit_zoo::plan(&recipe, initial, steps, &device)?;
+    plan.run.peak_memory = plan.run.peak_memory.filter(|_| steps > 0).or(memory);
     let report = Report::of(recipe.name.clone(), &plan);
     match args.format {
         Format::Json => print_json(&report)?,

@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fewbit_burn::train::{
     CheckpointError, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start, TrainError,
+    peak_memory,
 };
 use fewbit_zoo::recipe::Recipe;
 use fewbit_zoo::{Experiment, ExperimentError};
 
-use super::{device, initial_weights, recipe_with, use_threads};
+use super::{device, does_not_fit, initial_weights, recipe_with, use_threads};
 use crate::Verdict;
 use crate::args::{DeviceKind, Format, TrainArgs};
 use crate::failure::{Failure, say};
 use crate::progress::Progress;
 use crate::report::results::{self, RunReport};
-use crate::report::{grouped, print_json};
+use crate::report::{duration, grouped, mebibytes, print_json};
 use crate::runs::Settings;
 
 /// Where runs go unless `--out` says otherwise.
@@ -36,7 +37,11 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     };
     // Whether weights and budget fit, before data are read and a folder is made.
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
+    let mut memory = None;
     if args.resume.is_none() {
+        if args.machine.device == DeviceKind::Cpu {
+            memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
+        }
         let plan = fewbit_zoo::plan(&recipe, initial.clone(), 0, &device)?;
         if let Some(budget) = plan.budget {
             let [smallest, largest, budget] = [plan.run.smallest, plan.run.largest, budget].map(grouped);
@@ -44,6 +49,13 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         }
     }
     let experiment = Experiment::prepare(&recipe, data.as_deref())?;
+    if let Some(of_steps) = memory {
+        let memory = of_steps + experiment.data_bytes();
+        if let Some(failure) = does_not_fit(memory) {
+            return Err(failure);
+        }
+        say(format_args!("about {} of memory will be taken", mebibytes(memory)));
+    }
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
         None => create(&args, &recipe)?,
@@ -75,7 +87,10 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
                 })?,
             }
             let bytes = rows.last().map_or(0, |row| row.bytes);
-            say(format_args!("wrote {}, {} bytes", file.display(), grouped(bytes)));
+            let memory =
+                peak_memory().map_or(String::new(), |peak| format!(", {} of memory", mebibytes(peak)));
+            let took = duration(rows.last().map_or(0.0, |row| row.seconds));
+            say(format_args!("wrote {}, {} bytes, in {took}{memory}", file.display(), grouped(bytes)));
             Ok(Verdict::Done)
         }
         Outcome::Interrupted { step } => {

@@ -28,9 +28,30 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// Seconds, minutes or hours.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 60.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 3600.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} hours", seconds / 3600.0),
+    }
+}
+
+/// An amount of memory.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", grouped(bytes.div_ceil(1 << 20)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{duration, grouped, mebibytes};
+
+    #[test]
+    fn amounts_are_told_in_a_unit_that_fits() {
+        let words = [0.0, 59.0, 150.0, 5400.0, 1e6].map(duration);
+        assert_eq!(words, ["0 s", "59 s", "2 min", "1.5 hours", "277.8 hours"]);
+        assert_eq!(mebibytes(3 << 30), "3,072 MiB");
+    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

@@ -156,6 +156,11 @@ pub struct ImageData {
 }
 
 impl ImageData {
+    /// Bytes that it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        [&self.train, &self.test].map(|set| (set.pixels.len() + set.labels.len()) as u64).iter().sum()
+    }
+
     /// CRC-32 of shapes, pixels and labels: tells a resumed run that its data changed.
     pub fn fingerprint(&self) -> u32 {
         let mut sum = crc32fast::Hasher::new();

@@ -19,7 +19,7 @@ use fewbit_burn::{ExportError, LoadError, QuantizationConfig, StoredModel};
 pub use self::calibration::Calibrator;
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
-pub use self::planning::{Plan, PlannedTensor, plan};
+pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
 use self::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
 use crate::models::ModelConfig;
 use crate::recipe::Recipe;
@@ -58,6 +58,14 @@ impl<'a> Experiment<'a> {
         }
         check_method(recipe)?;
         Ok(Self { recipe, config: recipe.train_config(), data })
+    }
+
+    /// Bytes that the data set takes in memory.
+    pub fn data_bytes(&self) -> u64 {
+        match &self.data {
+            Data::Images(images) => images.bytes(),
+            Data::Text(text) => (text.train.len() + text.test.len()) as u64,
+        }
     }
 
     /// Steps of the whole run.

@@ -1,5 +1,7 @@
 //! What a recipe will take and what its file can be, without its data.
 
+use std::sync::atomic::AtomicBool;
+
 use burn::module::Module;
 use burn::tensor::Device;
 use fewbit_burn::layout::parameters;
@@ -74,38 +76,70 @@ pub fn plan(
     timed_steps: u64,
     device: &Device,
 ) -> Result<Plan, ExperimentError> {
-    struct Planning<'r> {
-        recipe: &'r Recipe,
-        config: TrainConfig,
-        initial: Option<StoredModel>,
-        timed_steps: u64,
-        device: &'r Device,
-    }
-    impl TaskVisitor for Planning<'_> {
-        type Output = Result<(RunPlan, Vec<PlannedTensor>), ExperimentError>;
+    let config = recipe.train_config();
+    let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
+    let (run, tensors) = on_noise(recipe, Planning { recipe, config, initial, timed_steps, device })?;
+    Ok(Plan { run, budget, float_steps, quantized_steps, tensors })
+}
+
+/// The most memory in bytes that a run of `recipe` will take, without its data set; none where that cannot be
+/// found out. Steps with smaller batches are made for it, on records of noise, in a process that has not
+/// trained before.
+///
+/// # Errors
+/// [`ExperimentError`]: `initial` weights that are not the network's, a method that does not fit.
+pub fn expected_memory(
+    recipe: &Recipe,
+    initial: Option<StoredModel>,
+    device: &Device,
+) -> Result<Option<u64>, ExperimentError> {
+    struct Expected<'r>(TrainConfig, Option<StoredModel>, &'r Device);
+    impl TaskVisitor for Expected<'_> {
+        type Output = Result<Option<u64>, ExperimentError>;
 
         fn visit<T: Task>(self, task: &T) -> Self::Output {
-            let stop = std::sync::atomic::AtomicBool::new(false);
-            let trainer = Trainer::new(task, &self.config, self.device, &stop).with_initial(self.initial);
-            let trainer = metadata(self.recipe)
-                .into_iter()
-                .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
-            let tensors = tensors(&task.init(self.device), &self.config.quantization);
-            Ok((trainer.plan(self.timed_steps)?, tensors))
+            let stop = AtomicBool::new(false);
+            let trainer = Trainer::new(task, &self.0, self.2, &stop).with_initial(self.1);
+            Ok(trainer.expected_memory()?)
         }
     }
-    let config = recipe.train_config();
+    on_noise(recipe, Expected(recipe.train_config(), initial, device))
+}
+
+struct Planning<'r> {
+    recipe: &'r Recipe,
+    config: TrainConfig,
+    initial: Option<StoredModel>,
+    timed_steps: u64,
+    device: &'r Device,
+}
+
+impl TaskVisitor for Planning<'_> {
+    type Output = Result<(RunPlan, Vec<PlannedTensor>), ExperimentError>;
+
+    fn visit<T: Task>(self, task: &T) -> Self::Output {
+        let stop = AtomicBool::new(false);
+        let trainer = Trainer::new(task, &self.config, self.device, &stop).with_initial(self.initial);
+        let trainer = metadata(self.recipe)
+            .into_iter()
+            .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
+        let tensors = tensors(&task.init(self.device), &self.config.quantization);
+        Ok((trainer.plan(self.timed_steps)?, tensors))
+    }
+}
+
+/// What `visitor` makes of the recipe's network and one batch of noise.
+fn on_noise<V, O>(recipe: &Recipe, visitor: V) -> Result<O, ExperimentError>
+where
+    V: TaskVisitor<Output = Result<O, ExperimentError>>,
+{
     let settings = TaskSettings {
         set: recipe.data.set,
         validation: 0,
         augmentation: Augmentation::NONE,
         context: recipe.training.context,
     };
-    let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
-    let data = noise(recipe)?;
-    let planning = Planning { recipe, config, initial, timed_steps, device };
-    let (run, tensors) = with_task(&recipe.model, data, settings, planning)?;
-    Ok(Plan { run, budget, float_steps, quantized_steps, tensors })
+    with_task(&recipe.model, noise(recipe)?, settings, visitor)
 }
 
 fn tensors<M: Module>(model: &M, config: &QuantizationConfig) -> Vec<PlannedTensor> {

@@ -11,7 +11,7 @@ use super::plan::{Planned, State};
 use super::start::Start;
 use crate::args::{Format, SweepArgs};
 use crate::failure::{Failure, say};
-use crate::report::print_json;
+use crate::report::{duration, print_json};
 use crate::runs::{Metrics, Settings};
 
 /// The whole forecast.
@@ -192,24 +192,9 @@ fn print(runs: &[Planned], forecast: &Forecast<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Hours, or less where it is not even one.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 60.0 => format!("{seconds:.0} s"),
-        seconds if seconds < 3600.0 => format!("{:.0} min", seconds / 60.0),
-        seconds => format!("{:.1} hours", seconds / 3600.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{duration, together};
-
-    #[test]
-    fn times_are_told_in_the_unit_that_fits() {
-        let words = [0.0, 59.0, 150.0, 5400.0, 1e6].map(duration);
-        assert_eq!(words, ["0 s", "59 s", "2 min", "1.5 hours", "277.8 hours"]);
-    }
+    use super::together;
 
     #[test]
     fn runs_side_by_side_take_as_long_as_the_busiest_place() {
