@@ -1,7 +1,7 @@
 //! How much memory a run will take, found out without taking it.
 //!
-//! What a step keeps for its backward pass grows with the batch, all else does not: what some smaller batches take tells
-//! what the whole one will.
+//! What a step keeps for its backward pass grows with the batch, all else does not: what a small batch takes tells what a
+//! larger one will, and whether that may be tried.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use super::trainer::Trainer;
 const STEPS: u64 = 1;
 
 /// The parts of a batch that are tried, the smallest first.
-const PARTS: [usize; 4] = [64, 16, 4, 2];
+const PARTS: [usize; 4] = [64, 16, 4, 1];
 
 impl<T: Task> Trainer<'_, T> {
     /// The most memory in bytes that this process will have had after a step of each phase; none where the
@@ -26,9 +26,6 @@ impl<T: Task> Trainer<'_, T> {
         let all = self.config.batch_size.max(1);
         let mut batches = PARTS.map(|part| all.div_ceil(part)).to_vec();
         batches.dedup();
-        if batches.len() == 1 {
-            batches = vec![all];
-        }
         let mut peaks = Peaks::default();
         for batch_size in batches {
             // No more than half of what there is, so that trying does no harm.
@@ -37,9 +34,15 @@ impl<T: Task> Trainer<'_, T> {
             if !is_safe {
                 break;
             }
-            // Files are searched for the budget, which takes less than a step and would hide it.
-            let config = TrainConfig { batch_size, budget: None, ..self.config.clone() };
-            self.with_config(&config).time_steps(STEPS)?;
+            // Without a budget: the search for a file takes less than a step, but would hide what a small one takes.
+            let config = TrainConfig {
+                batch_size,
+                evaluation_batch_size: (self.config.evaluation_batch_size * batch_size).div_ceil(all),
+                norm_batches: self.config.norm_batches.min(1),
+                budget: None,
+                ..self.config.clone()
+            };
+            self.with_config(&config).try_steps(STEPS)?;
             let Some(peak) = peak_memory() else { return Ok(None) };
             peaks.0.push((batch_size, peak));
         }

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::config::TrainConfig;
 use super::memory::peak_memory;
 use super::order::Batches;
 use super::outcome::TrainError;
-use super::task::Task;
+use super::task::{Split, Task};
 use super::trainer::Trainer;
 use crate::site::Trim;
 use crate::stored::StoredModel;
@@ -41,15 +42,16 @@ impl<T: Task> Trainer<'_, T> {
             let bytes = self.bytes_of(&model, &quantizer, Trim::default())?;
             (bytes, bytes)
         };
+        let config = TrainConfig { norm_batches: self.config.norm_batches.min(1), ..self.config.clone() };
         let [float_step_seconds, quantized_step_seconds] =
-            if timed_steps > 0 { self.time_steps(timed_steps)? } else { [None; 2] };
+            if timed_steps > 0 { self.with_config(&config).try_steps(timed_steps)? } else { [None; 2] };
         let peak_memory = peak_memory();
         Ok(RunPlan { smallest, largest, float_step_seconds, quantized_step_seconds, peak_memory })
     }
 
     /// The median of the seconds of `steps` steps of each phase, after one that makes memory and does not
-    /// count; none where the run has no such steps.
-    pub(super) fn time_steps(&self, steps: u64) -> Result<[Option<f64>; 2], TrainError> {
+    /// count; none where the run has no such steps. An evaluation follows, which takes memory, too.
+    pub(super) fn try_steps(&self, steps: u64) -> Result<[Option<f64>; 2], TrainError> {
         let mut state = self.start()?;
         let mut medians = [None; 2];
         let mut batches =
@@ -75,6 +77,9 @@ impl<T: Task> Trainer<'_, T> {
             }
             seconds.sort_by(f64::total_cmp);
             *median = seconds.get(seconds.len() / 2).copied();
+        }
+        if self.task.evaluation_records(Split::Validation) > 0 {
+            self.evaluate_now(&state, 0.0)?;
         }
         Ok(medians)
     }

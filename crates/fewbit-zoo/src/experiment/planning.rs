@@ -133,9 +133,14 @@ fn on_noise<V, O>(recipe: &Recipe, visitor: V) -> Result<O, ExperimentError>
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
+    let evaluated = recipe.training.evaluation_batch_size;
+    let validation = match recipe.model.input() {
+        ModelInput::Images { .. } => evaluated,
+        ModelInput::Bytes { .. } => evaluated * recipe.training.context + 1,
+    };
     let settings = TaskSettings {
         set: recipe.data.set,
-        validation: 0,
+        validation,
         augmentation: Augmentation::NONE,
         context: recipe.training.context,
     };
@@ -155,9 +160,9 @@ fn tensors<M: Module>(model: &M, config: &QuantizationConfig) -> Vec<PlannedTens
     planned
 }
 
-/// Records for one batch.
+/// Records for one batch of training and one of evaluation.
 fn noise(recipe: &Recipe) -> Result<Data, ExperimentError> {
-    let records = recipe.training.batch_size;
+    let records = recipe.training.batch_size + recipe.training.evaluation_batch_size;
     let byte = |index: usize| (index.wrapping_mul(0x9E37_79B9) >> 16) as u8;
     Ok(match recipe.model.input() {
         ModelInput::Images { shape: [channels, height, width], classes } => {
@@ -169,7 +174,7 @@ fn noise(recipe: &Recipe) -> Result<Data, ExperimentError> {
             Data::Images(ImageData { train, test })
         }
         ModelInput::Bytes { .. } => {
-            let train = (0..(records + 2) * recipe.training.context).map(byte).collect();
+            let train = (0..(records + 3) * recipe.training.context).map(byte).collect();
             Data::Text(TextSet { train, test: Vec::new() })
         }
     })
