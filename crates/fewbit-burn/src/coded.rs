@@ -4,11 +4,12 @@
 //! [`fewbit::rate`] gives the bits of a tensor's levels and their slope in each weight. Here that becomes a
 //! term of a loss: a sum that is linear in weights and steps and has exactly those slopes.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
+use fewbit::compress::inverse_step;
 use fewbit::rate::rate;
 
-use crate::layout::PathTracker;
+use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::method::SizeEstimate;
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
@@ -24,34 +25,20 @@ pub(crate) struct CodedSize {
 
 /// The coded size of every parameter with steps; `None` where there is none.
 pub(crate) fn coded_size<M: Module>(model: &M, quantizer: &Quantizer) -> Option<CodedSize> {
-    let mut visitor =
-        Visitor { tracker: PathTracker::default(), quantizer, learned: learned(model), found: None };
-    model.visit(&mut visitor);
+    let mut visitor = Visitor { quantizer, learned: learned(model), found: None };
+    visit_parameters(model, &mut visitor);
     visitor.found
 }
 
 struct Visitor<'q> {
-    tracker: PathTracker,
     quantizer: &'q Quantizer,
     learned: Vec<(String, Param<Tensor<1>>)>,
     found: Option<CodedSize>,
 }
 
-impl ModuleVisitor for Visitor<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.tracker.path();
-        let Some(site) = self.quantizer.site(&path).filter(|_| !self.tracker.inside_reparameterization())
-        else {
-            return;
-        };
+impl ParameterVisitor for Visitor<'_> {
+    fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
+        let Some(site) = self.quantizer.site(&path).filter(|_| !is_of_method) else { return };
         let Scheme::Steps(steps) = &site.scheme else { return };
         let Some(of_site) = self.learned.iter().find(|(owner, _)| *owner == path) else { return };
         if let Some(size) = of_parameter(param.base(), of_site.1.val(), site, steps) {
@@ -76,7 +63,7 @@ fn of_parameter<const D: usize>(
     let mut positions = site.orientation.swap_values(weights, &site.shape);
     let step_of = steps.reaching(steps.of(&found), positions.chunks(group).map(furthest));
     for (positions, step) in positions.chunks_mut(group).zip(&step_of) {
-        let inverse = if *step > 0.0 { 1.0 / step } else { 0.0 };
+        let inverse = inverse_step(*step);
         positions.iter_mut().for_each(|position| *position *= inverse);
     }
     if estimate == SizeEstimate::Nominal {
@@ -94,7 +81,7 @@ fn of_parameter<const D: usize>(
         })
         .collect();
     for (slopes, step) in slopes.chunks_mut(group).zip(&step_of) {
-        let inverse = if *step > 0.0 { 1.0 / step } else { 0.0 };
+        let inverse = inverse_step(*step);
         slopes.iter_mut().for_each(|slope| *slope *= inverse);
     }
     let slopes = site.orientation.swap_values(slopes, &site.stored_shape());

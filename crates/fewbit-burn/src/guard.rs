@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::layout::PathTracker;
+use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::reparam::values;
 
 /// Of what a value is.
@@ -45,26 +45,16 @@ impl fmt::Display for NonFinite {
 
 #[derive(Default)]
 struct Scan {
-    tracker: PathTracker,
     found: Option<NonFinite>,
 }
 
-impl ModuleVisitor for Scan {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for Scan {
+    fn parameter<const D: usize>(&mut self, path: String, _: bool, param: &Param<Tensor<D>>) {
         if self.found.is_some() {
             return;
         }
         if let Some((index, value)) = first_non_finite_value(&param.base().detach()) {
-            self.found =
-                Some(NonFinite { path: self.tracker.path(), kind: NonFiniteKind::Value, index, value });
+            self.found = Some(NonFinite { path, kind: NonFiniteKind::Value, index, value });
         }
     }
 }
@@ -79,6 +69,6 @@ pub(crate) fn first_non_finite_value<const D: usize>(tensor: &Tensor<D>) -> Opti
 /// The first weight, running statistic or learned precision of `model` that is not finite.
 pub fn first_non_finite<M: Module>(model: &M) -> Option<NonFinite> {
     let mut scan = Scan::default();
-    model.visit(&mut scan);
+    visit_parameters(model, &mut scan);
     scan.found
 }

@@ -121,6 +121,35 @@ impl PathTracker {
     }
 }
 
+/// A visitor that needs to know where in the module tree it is.
+pub(crate) trait ParameterVisitor {
+    /// Visits a float parameter or running statistic, with its path; `is_of_method` where it belongs to a method,
+    /// not to the model.
+    fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>);
+}
+
+/// Shows `visitor` every float parameter and running statistic of `model`, in the order of its traversal.
+pub(crate) fn visit_parameters<M: Module>(model: &M, visitor: &mut impl ParameterVisitor) {
+    struct Tracked<'v, V> {
+        tracker: PathTracker,
+        visitor: &'v mut V,
+    }
+    impl<V: ParameterVisitor> ModuleVisitor for Tracked<'_, V> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.tracker.enter(name, container);
+        }
+
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            self.tracker.exit(container);
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.visitor.parameter(self.tracker.path(), self.tracker.inside_reparameterization(), param);
+        }
+    }
+    model.visit(&mut Tracked { tracker: PathTracker::default(), visitor });
+}
+
 #[derive(Default)]
 struct Collector {
     tracker: PathTracker,

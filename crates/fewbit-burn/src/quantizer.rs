@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId, Reparameterizer};
+use burn::module::{Module, Param, ParamGroup, ParamId, Reparameterizer};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::control::Control;
-use crate::layout::PathTracker;
+use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::reparam::{Draw, WeightQuantizer};
 use crate::site::Site;
 
@@ -99,34 +99,22 @@ impl Quantizer {
     }
 }
 
-struct LearnedVisitor {
-    tracker: PathTracker,
-    found: Vec<(String, Param<Tensor<1>>)>,
-}
+struct LearnedVisitor(Vec<(String, Param<Tensor<1>>)>);
 
-impl ModuleVisitor for LearnedVisitor {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.tracker.path();
+impl ParameterVisitor for LearnedVisitor {
+    fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
         if let Some(owner) = path.strip_suffix(".quantizer.learned")
-            && self.tracker.inside_reparameterization()
+            && is_of_method
             && let Some(param) = (param as &dyn std::any::Any).downcast_ref::<Param<Tensor<1>>>()
         {
-            self.found.push((owner.to_owned(), param.clone()));
+            self.0.push((owner.to_owned(), param.clone()));
         }
     }
 }
 
 /// What each quantized parameter learns, by its path.
 pub(crate) fn learned<M: Module>(model: &M) -> Vec<(String, Param<Tensor<1>>)> {
-    let mut visitor = LearnedVisitor { tracker: PathTracker::default(), found: Vec::new() };
-    model.visit(&mut visitor);
-    visitor.found
+    let mut visitor = LearnedVisitor(Vec::new());
+    visit_parameters(model, &mut visitor);
+    visitor.0
 }

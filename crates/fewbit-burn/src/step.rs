@@ -7,6 +7,7 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Int, Tensor, TensorData};
+use fewbit::compress::inverse_step;
 use fewbit_kernels::{NoiseKey, NoiseLaw};
 use rayon::prelude::*;
 
@@ -219,7 +220,7 @@ impl Operation<2> for StepRounding {
         let mut rounded = buffers::take(values(&weight).len());
         let (run, groups) = runs(&self.site);
         let round = |(out, weights): (&mut [f32], &[f32]), step: f32| {
-            let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+            let inverse = inverse_step(step);
             for (out, weight) in out.iter_mut().zip(weights) {
                 *out = (weight * inverse).round_ties_even().clamp(lowest, highest) * step;
             }
@@ -245,7 +246,7 @@ impl Operation<2> for StepRounding {
         let (run, groups) = runs(&self.site);
         // Stops the gradient of what is beyond the last level; returns that of the step.
         let part = |(gradients, weights): (&mut [f32], &[f32]), step: f32| -> f64 {
-            let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+            let inverse = inverse_step(step);
             let mut sum = 0.0;
             for (gradient, weight) in gradients.iter_mut().zip(weights) {
                 let position = weight * inverse;

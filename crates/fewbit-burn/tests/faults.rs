@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use common::{SmallNet, StripesTask, short_config};
+use common::{SmallNet, StripesTask, metrics, short_config};
 use fewbit::disk::{Disk, Fault, FaultyDisk, SystemDisk};
 use fewbit_burn::train::{
     BatchRecord, Event, METRICS_FILE, MODEL_FILE, Metric, OnNonFinite, Outcome, RunFolder, Score, Split,
@@ -44,17 +44,6 @@ fn run_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Outcome, TrainError> {
         assert!(run(&TASK, &short_config(), &mut folder, Start::Resume).is_ok());
     }
     outcome
-}
-
-/// The metrics without their times.
-fn metrics(path: &Path) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(path.join(METRICS_FILE)).unwrap();
-    let row = |line: &str| {
-        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
-        row.as_object_mut().unwrap().remove("seconds");
-        row
-    };
-    text.lines().map(row).collect()
 }
 
 /// A run whose disk has `fault` at one of many moments ends, after it was resumed, as one without.

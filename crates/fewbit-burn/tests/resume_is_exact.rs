@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
-use common::{StripesTask, short_config};
+use common::{StripesTask, metrics, short_config};
 use fewbit_burn::train::{
     CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, OptimizerKind, Outcome, Row, RunFolder, Split, Start,
     Task, TrainConfig, Trainer, evaluate, mean,
@@ -44,17 +44,6 @@ fn train(path: &Path, config: &TrainConfig, resume: bool, stop_at: Option<u64>) 
 
 fn model_bytes(path: &Path) -> Vec<u8> {
     fs::read(path.join(MODEL_FILE)).unwrap()
-}
-
-/// The metrics without their times.
-fn metrics(path: &Path) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(path.join(METRICS_FILE)).unwrap();
-    let row = |line: &str| {
-        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
-        row.as_object_mut().unwrap().remove("seconds");
-        row
-    };
-    text.lines().map(row).collect()
 }
 
 /// fewbit's own method with a budget and a teacher: what it finds while training must be kept, too.

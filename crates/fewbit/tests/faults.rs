@@ -31,11 +31,9 @@ fn replace_under(fault: Fault, may_fail: bool) {
         }
         struck += 1;
         assert!(may_fail || written.is_ok(), "{fault:?} at {at}");
-        if written.is_ok() {
-            assert!(found == new.to_bytes(), "{fault:?} at {at} was not told");
-        } else {
-            let error = written.unwrap_err().to_string();
-            assert!(error.contains("model.fewbit"), "{error}");
+        match written {
+            Ok(_) => assert!(found == new.to_bytes(), "{fault:?} at {at} was not told"),
+            Err(error) => assert!(error.to_string().contains("model.fewbit"), "{error}"),
         }
         if fault != Fault::Death {
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a scratch file is left");

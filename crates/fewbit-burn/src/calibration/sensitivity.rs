@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::{Calibration, CalibrationError};
-use crate::layout::{PathTracker, parameters};
+use crate::layout::{ParameterVisitor, parameters, visit_parameters};
 use crate::reparam::values;
 use crate::stored::StoredModel;
 use crate::train::Task;
@@ -36,7 +36,7 @@ impl<T: Task> Calibration<'_, T> {
             let loss = self.task.loss(&model, &batch, 0, &device);
             squares.gradients = GradientsParams::from_grads(loss.backward(), &model);
             squares.share = batch.len() as f64;
-            model.visit(&mut squares);
+            visit_parameters(&model, &mut squares);
         }
         let mut found = BTreeMap::new();
         for entry in parameters(&model).0.into_iter().filter(|entry| entry.shape.len() >= 2) {
@@ -61,26 +61,17 @@ impl<T: Task> Calibration<'_, T> {
 /// Adds the squares of a batch's gradients to those of the batches before.
 #[derive(Default)]
 struct Squares {
-    tracker: PathTracker,
     gradients: GradientsParams,
     share: f64,
     sums: BTreeMap<String, Vec<f64>>,
 }
 
-impl ModuleVisitor for Squares {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for Squares {
+    fn parameter<const D: usize>(&mut self, path: String, _: bool, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id).and_then(|found| values(&found)) else {
             return;
         };
-        let sums = self.sums.entry(self.tracker.path()).or_insert_with(|| vec![0.0; gradient.len()]);
+        let sums = self.sums.entry(path).or_insert_with(|| vec![0.0; gradient.len()]);
         for (sum, value) in sums.iter_mut().zip(gradient) {
             *sum += self.share * f64::from(value).powi(2);
         }

@@ -11,7 +11,7 @@ mod loading;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use fewbit::{
     ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor, ReadError, TensorEntry,
@@ -21,7 +21,7 @@ use fewbit::{
 pub use self::error::{ExportError, LoadError};
 pub use self::floats::{FloatStorage, value_count};
 pub use self::loading::load;
-use crate::layout::{ParameterEntry, PathTracker, is_running_statistic, parameters};
+use crate::layout::{ParameterEntry, ParameterVisitor, is_running_statistic, parameters, visit_parameters};
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::Trim;
@@ -254,25 +254,12 @@ impl StoredModel {
 }
 
 #[derive(Default)]
-struct BaseValues {
-    tracker: PathTracker,
-    values: HashMap<String, Vec<f32>>,
-}
+struct BaseValues(HashMap<String, Vec<f32>>);
 
-impl ModuleVisitor for BaseValues {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !self.tracker.inside_reparameterization()
-            && let Some(values) = values(&param.base().detach())
-        {
-            self.values.insert(self.tracker.path(), values);
+impl ParameterVisitor for BaseValues {
+    fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
+        if !is_of_method && let Some(values) = values(&param.base().detach()) {
+            self.0.insert(path, values);
         }
     }
 }
@@ -280,6 +267,6 @@ impl ModuleVisitor for BaseValues {
 /// The stored (float) values of each parameter by its path, in memory order.
 pub(crate) fn base_values<M: Module>(model: &M) -> HashMap<String, Vec<f32>> {
     let mut visitor = BaseValues::default();
-    model.visit(&mut visitor);
-    visitor.values
+    visit_parameters(model, &mut visitor);
+    visitor.0
 }

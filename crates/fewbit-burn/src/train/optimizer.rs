@@ -1,13 +1,13 @@
 //! One optimizer step: the weights by the recipe's rule, the bits by their own Adam.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Gradients, Tensor};
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use super::config::{OptimizerKind, TrainConfig};
 use crate::guard::{NonFinite, NonFiniteKind, first_non_finite_value};
-use crate::layout::PathTracker;
+use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::method::{Method, StepSpace};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
 use crate::penalty::model_bits;
@@ -100,34 +100,24 @@ impl Optimizers {
 /// # Errors
 /// [`NonFinite`] for the first gradient that is not finite.
 fn norm<M: Module>(gradients: &GradientsParams, model: &M) -> Result<f64, NonFinite> {
-    let mut squares = SquareSum { gradients, tracker: PathTracker::default(), sum: Ok(0.0) };
-    model.visit(&mut squares);
+    let mut squares = SquareSum { gradients, sum: Ok(0.0) };
+    visit_parameters(model, &mut squares);
     squares.sum.map(f64::sqrt)
 }
 
 struct SquareSum<'a> {
     gradients: &'a GradientsParams,
-    tracker: PathTracker,
     sum: Result<f64, NonFinite>,
 }
 
-impl ModuleVisitor for SquareSum<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.tracker.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.tracker.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for SquareSum<'_> {
+    fn parameter<const D: usize>(&mut self, path: String, _: bool, param: &Param<Tensor<D>>) {
         let Ok(sum) = &mut self.sum else { return };
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
         let squares = square_sum(gradient.clone());
         if squares.is_finite() {
             *sum += squares;
         } else if let Some((index, value)) = first_non_finite_value(&gradient) {
-            let path = self.tracker.path();
             self.sum = Err(NonFinite { path, kind: NonFiniteKind::Gradient, index, value });
         }
     }

@@ -10,7 +10,8 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use fewbit_burn::nn::distilled_cross_entropy;
 use fewbit_burn::train::{
-    BatchRecord, Metric, OnNonFinite, OptimizerKind, Schedule, Score, Split, Task, Teacher, TrainConfig,
+    BatchRecord, METRICS_FILE, Metric, OnNonFinite, OptimizerKind, Schedule, Score, Split, Task, Teacher,
+    TrainConfig,
 };
 use fewbit_burn::{FloatStorage, QuantizationConfig};
 
@@ -156,4 +157,15 @@ pub(crate) fn short_config() -> TrainConfig {
 /// The numbers of a tensor.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
+}
+
+/// The metrics of a run without their times.
+pub(crate) fn metrics(path: &std::path::Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path.join(METRICS_FILE)).unwrap();
+    let row = |line: &str| {
+        let mut row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row.as_object_mut().unwrap().remove("seconds");
+        row
+    };
+    text.lines().map(row).collect()
 }

@@ -31,7 +31,7 @@ pub use self::second_moments::{MomentsError, SecondMoments};
 pub use self::sensitivity::Sensitivity;
 use self::sensitivity::{Plan, PlanError};
 use self::stepped::form_of;
-pub use self::stepped::{quantize_stepped, stored_step};
+pub use self::stepped::{inverse_step, quantize_stepped, stored_step};
 use crate::{
     CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
     RangeGranularity, Ranges, ValueRange, WriteError,
@@ -290,8 +290,7 @@ fn levels(weights: &[f32], steps: &[ValueRange], feedback: Option<&Feedback>, tr
     let size = (weights.len() / steps.len().max(1)).max(1);
     let mut positions = weights.to_vec();
     for (part, step) in positions.chunks_mut(size).zip(steps) {
-        // No step is zero but that of weights that all are.
-        let inverse = if step.half_width() > 0.0 { 1.0 / step.half_width() } else { 0.0 };
+        let inverse = inverse_step(step.half_width());
         part.iter_mut().for_each(|weight| *weight *= inverse);
     }
     match feedback {

@@ -28,7 +28,7 @@ pub fn quantize_stepped(
     let channel = weights.len().checked_div(steps.len()).unwrap_or(0).max(1);
     let mut positions = weights.to_vec();
     for (positions, step) in positions.chunks_mut(channel).zip(&steps) {
-        let inverse = inverse(step.half_width());
+        let inverse = inverse_step(step.half_width());
         positions.iter_mut().for_each(|position| *position *= inverse);
     }
     let mut levels = rounding::levels(&positions, 1.0, trade);
@@ -44,7 +44,7 @@ pub fn stored_step(step: f32) -> f32 {
 }
 
 /// What a weight is multiplied with to be a number of steps; 0 for a step of 0.
-pub(super) fn inverse(step: f32) -> f32 {
+pub fn inverse_step(step: f32) -> f32 {
     if step > 0.0 { 1.0 / step } else { 0.0 }
 }
 
