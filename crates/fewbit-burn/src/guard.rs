@@ -66,6 +66,25 @@ pub(crate) fn first_non_finite_value<const D: usize>(tensor: &Tensor<D>) -> Opti
     Some((index, values[index]))
 }
 
+/// Where a loss is not finite though every weight is: the weight that is furthest from zero, in words.
+pub(crate) fn furthest_value<M: Module>(model: &M) -> Option<String> {
+    #[derive(Default)]
+    struct Furthest(Option<(f32, String)>);
+    impl ParameterVisitor for Furthest {
+        fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
+            let values = values(&param.base().detach()).unwrap_or_default();
+            for (index, value) in values.iter().enumerate().filter(|_| !is_of_method) {
+                if self.0.as_ref().is_none_or(|(most, _)| value.abs() > most.abs()) {
+                    self.0 = Some((*value, format!("value {index} of tensor `{path}` is {value:e}")));
+                }
+            }
+        }
+    }
+    let mut furthest = Furthest::default();
+    visit_parameters(model, &mut furthest);
+    furthest.0.map(|(_, words)| words)
+}
+
 /// The first weight, running statistic or learned precision of `model` that is not finite.
 pub fn first_non_finite<M: Module>(model: &M) -> Option<NonFinite> {
     let mut scan = Scan::default();

@@ -15,6 +15,7 @@ use super::outcome::{Event, Outcome, Start, TrainError};
 use super::run_folder::RunFolder;
 use super::state::{State, non_finite};
 use super::task::{Split, Task};
+use crate::guard::furthest_value;
 use crate::site::Trim;
 use crate::stored::StoredModel;
 
@@ -288,7 +289,8 @@ impl<'a, T: Task> Trainer<'a, T> {
         let loss_value: f64 = loss.clone().detach().into_scalar();
         if !loss_value.is_finite() {
             state.check_finite()?;
-            let culprit = format!("the loss is {loss_value}, with finite weights: an activation overflowed");
+            let furthest = furthest_value(&state.model).unwrap_or_default();
+            let culprit = format!("the loss is {loss_value}; every weight is finite, {furthest}");
             return Err(non_finite(state.step, culprit));
         }
         let (step, quantizer) = (state.step, state.quantizer.as_ref());
