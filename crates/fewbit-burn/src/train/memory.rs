@@ -38,9 +38,8 @@ impl<T: Task> Trainer<'_, T> {
             let config = TrainConfig {
                 batch_size,
                 evaluation_batch_size: (self.config.evaluation_batch_size * batch_size).div_ceil(all),
-                norm_batches: self.config.norm_batches.min(1),
                 budget: None,
-                ..self.config.clone()
+                ..self.config_of_trial()
             };
             self.with_config(&config).try_steps(STEPS)?;
             let Some(peak) = peak_memory() else { return Ok(None) };

@@ -42,11 +42,22 @@ impl<T: Task> Trainer<'_, T> {
             let bytes = self.bytes_of(&model, &quantizer, Trim::default())?;
             (bytes, bytes)
         };
-        let config = TrainConfig { norm_batches: self.config.norm_batches.min(1), ..self.config.clone() };
+        let config = self.config_of_trial();
         let [float_step_seconds, quantized_step_seconds] =
             if timed_steps > 0 { self.with_config(&config).try_steps(timed_steps)? } else { [None; 2] };
         let peak_memory = peak_memory();
         Ok(RunPlan { smallest, largest, float_step_seconds, quantized_step_seconds, peak_memory })
+    }
+
+    /// The settings of steps of which nothing is kept: nothing moves, so that no number can stop being one.
+    pub(super) fn config_of_trial(&self) -> TrainConfig {
+        TrainConfig {
+            learning_rate: 0.0,
+            quantized_learning_rate: 0.0,
+            bits_learning_rate: 0.0,
+            norm_batches: self.config.norm_batches.min(1),
+            ..self.config.clone()
+        }
     }
 
     /// The median of the seconds of `steps` steps of each phase, after one that makes memory and does not
