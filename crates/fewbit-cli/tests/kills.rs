@@ -115,7 +115,7 @@ fn fifty_kills_at_any_moment_change_nothing() {
 }
 
 #[test]
-#[ignore = "takes some ten minutes: cargo test --release -p fewbit-cli --test kills -- --ignored --nocapture"]
+#[ignore = "takes some five minutes: cargo test --release -p fewbit-cli --test kills -- --ignored --nocapture"]
 fn two_hundred_kills_at_any_moment_change_nothing() {
     survives(200);
 }
