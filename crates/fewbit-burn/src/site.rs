@@ -55,6 +55,9 @@ pub enum Scheme {
     },
 }
 
+/// Steps are from 2^-100 to 2^100, wherever an optimizer takes their logarithm, so that none is infinite.
+pub(crate) const FURTHEST_EXPONENT: f32 = 100.0;
+
 /// How a parameter with steps is rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Steps {
@@ -73,7 +76,7 @@ impl Steps {
     pub fn of(&self, learned: &[f32]) -> Vec<f32> {
         let step = |learned: &f32| match self.gradient_scale {
             Some(_) => learned.abs(),
-            None => learned.exp2(),
+            None => learned.clamp(-FURTHEST_EXPONENT, FURTHEST_EXPONENT).exp2(),
         };
         learned.iter().map(|learned| fewbit::compress::stored_step(step(learned))).collect()
     }
@@ -253,5 +256,19 @@ impl Site {
     /// The rounded values in memory order.
     pub fn dequantize(&self, tensor: &QuantizedTensor) -> Vec<f32> {
         self.orientation.swap_values(tensor.dequantize(), &self.stored_shape())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_learned_number_makes_a_step_that_is_none() {
+        let steps = Steps { levels: (127, 127), gradient_scale: None, size: None };
+        for learned in [f32::MIN, -1e4, 0.0, 1e4, f32::MAX, f32::NEG_INFINITY, f32::INFINITY] {
+            let step = steps.of(&[learned])[0];
+            assert!(step.is_finite() && step > 0.0, "{learned}: {step}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::layout::Orientation;
 use crate::noise::draw;
 use crate::operation::buffers::{self, recycle, values};
 use crate::operation::{Operation, apply, runs_on};
-use crate::site::{Site, Steps, furthest};
+use crate::site::{FURTHEST_EXPONENT, Site, Steps, furthest};
 
 /// Weights that one task rounds.
 const PART: usize = 1 << 15;
@@ -111,7 +111,7 @@ fn constant<const D: usize>(values: Vec<f32>, like: &Tensor<D>) -> Tensor<1> {
 fn steps_of_groups(learned: Tensor<1>, steps: Steps) -> Tensor<1> {
     match steps.gradient_scale {
         Some(_) => learned.abs(),
-        None => (learned * std::f32::consts::LN_2).exp(),
+        None => (learned.clamp(-FURTHEST_EXPONENT, FURTHEST_EXPONENT) * std::f32::consts::LN_2).exp(),
     }
 }
 
