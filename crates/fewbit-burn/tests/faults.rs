@@ -12,8 +12,8 @@ use burn::tensor::{Device, Tensor};
 use common::{SmallNet, StripesTask, metrics, short_config};
 use fewbit::disk::{Disk, Fault, FaultyDisk, SystemDisk};
 use fewbit_burn::train::{
-    BatchRecord, Event, METRICS_FILE, MODEL_FILE, Metric, OnNonFinite, Outcome, RunFolder, Score, Split,
-    Start, Task, Teacher, TrainConfig, TrainError, Trainer,
+    BatchRecord, Event, FLOAT_FILE, METRICS_FILE, MODEL_FILE, Metric, OnNonFinite, Outcome, RunFolder, Score,
+    Split, Start, Task, Teacher, TrainConfig, TrainError, Trainer,
 };
 
 const TASK: StripesTask = StripesTask { records: 70 };
@@ -54,14 +54,19 @@ fn fails_and_goes_on(fault: Fault) {
     run_on(Arc::new(SystemDisk), &whole).unwrap();
     let model = fs::read(whole.join(MODEL_FILE)).unwrap();
     let mut failed = 0;
-    for at in (0..).step_by(7) {
+    let way = if matches!(fault, Fault::FailedSync | Fault::FailedRename) { 1 } else { 7 };
+    for at in (0..).step_by(way) {
         let disk = FaultyDisk::new(fault, at);
         let path = scratch.path().join(format!("{at}"));
         let outcome = run_on(Arc::new(disk.clone()), &path);
         if !disk.has_struck() {
             break;
         }
-        failed += u32::from(outcome.is_err());
+        if let Err(error) = &outcome {
+            failed += 1;
+            let names = [METRICS_FILE, MODEL_FILE, FLOAT_FILE, ".ckpt", "run.lock"];
+            assert!(names.iter().any(|name| error.to_string().contains(name)), "{error}");
+        }
         assert!(fs::read(path.join(MODEL_FILE)).unwrap() == model, "{fault:?} at {at}");
         assert_eq!(metrics(&path), metrics(&whole), "{fault:?} at {at}");
     }
@@ -172,8 +177,12 @@ fn a_number_that_is_none_stops_the_run_at_its_step_and_names_the_checkpoint() {
     let error = run(&Cliff { furthest: 0.6 }, &config, &mut folder, Start::New).unwrap_err();
     let TrainError::NonFinite { step, .. } = &error else { panic!("{error}") };
     assert!(*step > 0, "{error}");
-    let words = error.to_string();
-    assert!(words.starts_with(&format!("step {step}: ")) && words.contains("checkpoint"), "{words}");
+    let (words, last) = (error.to_string(), (step - 1) / 5 * 5);
+    let checkpoint = match last {
+        0 => "no checkpoint was saved before".to_owned(),
+        _ => format!("the last checkpoint before is of step {last}"),
+    };
+    assert!(words.starts_with(&format!("step {step}: ")) && words.ends_with(&checkpoint), "{words}");
 }
 
 #[test]
@@ -206,4 +215,21 @@ fn a_run_can_go_back_and_on_with_lower_rates_and_does_so_the_same_way_twice() {
         fs::read(path.join(MODEL_FILE)).unwrap()
     });
     assert!(files[0] == files[1]);
+    // Also where the process dies anywhere on its way, on the way back too.
+    for at in (0..).step_by(3) {
+        let path = scratch.path().join(at.to_string());
+        let disk = FaultyDisk::new(Fault::Death, at);
+        let mut folder = RunFolder::create(&path, "").unwrap().on(Arc::new(disk.clone()));
+        let outcome = run(&task, &config, &mut folder, Start::New);
+        drop(folder);
+        if outcome.is_err() {
+            let mut folder = RunFolder::open(&path).unwrap();
+            let outcome = run(&task, &config, &mut folder, Start::Resume);
+            assert!(matches!(outcome, Ok(Outcome::Finished(_))), "at {at}: {outcome:?}");
+        }
+        assert!(fs::read(path.join(MODEL_FILE)).unwrap() == files[0], "at {at}");
+        if !disk.has_struck() {
+            break;
+        }
+    }
 }

@@ -148,7 +148,7 @@ fn a_checkpoint_of_other_data_is_refused() {
     let mut said = String::new();
     let outcome = trainer.run(&mut folder, Start::ResumeAnyway, |event| {
         if let Event::Resumed { step, differences, .. } = event {
-            said = format!("{step}: {} differences", differences.len());
+            said = format!("{}: {} differences", step.unwrap_or(0), differences.len());
         }
     });
     assert!(matches!(outcome, Ok(Outcome::Finished(_))));

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Prints the results of runs side by side, averaged over seeds.
     Table(TableArgs),
+    /// Writes a page about runs: results, where the bytes go, how training went; needs no network.
+    Report(ReportArgs),
     /// Makes a small file from a trained checkpoint, without training.
     Compress(CompressArgs),
     /// Prints the task's metric of a .fewbit file.
@@ -102,6 +104,9 @@ pub(crate) struct TrainArgs {
     /// Goes on though recipe, data or this program have changed since; what comes of it is neither run's.
     #[arg(long, help_heading = "Training", requires = "resume")]
     pub(crate) force: bool,
+    /// Writes a page about the run into its folder at the end: report.html.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) report: bool,
     /// The run folder to make; runs/RECIPE by default.
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,
@@ -182,6 +187,16 @@ pub(crate) enum TableFormat {
     Csv,
     /// One JSON object with every run and every group, numbers in full.
     Json,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    /// Run folders, or folders that hold them, as of a sweep.
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The page to write; report.html in the folder by default, or here for several.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod page;
 mod progress;
 mod report;
 mod runs;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<Verdict, Failure> {
         Command::Plan(args) => commands::plan::run(args),
         Command::Sweep(args) => commands::sweep::run(args),
         Command::Table(args) => commands::table::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Compress(args) => commands::compress::run(args),
         Command::Eval(args) => commands::eval::run(args),
         Command::Inspect(args) => commands::inspect::run(args),

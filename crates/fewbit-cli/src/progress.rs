@@ -42,8 +42,8 @@ impl Progress {
                     self.line(&format!("warning: {difference}"));
                 }
                 match step {
-                    0 => self.line("no checkpoint yet, starting at step 0"),
-                    step => self.line(&format!("resumed at step {step}")),
+                    None => self.line("no checkpoint yet, starting at step 0"),
+                    Some(step) => self.line(&format!("resumed at step {step}")),
                 }
             }
             Event::RolledBack { cause, step, rate_factor } => {

@@ -21,7 +21,9 @@ fn a_run_folder_holds_recipe_metrics_and_file() {
     let mut names: Vec<_> =
         fs::read_dir(run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["checkpoints", "float.fewbit", "metrics.jsonl", "model.fewbit", "recipe.toml"]);
+    let expected =
+        ["checkpoints", "float.fewbit", "metrics.jsonl", "model.fewbit", "recipe.toml", "run.lock"];
+    assert_eq!(names, expected);
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     assert!(recipe.contains("float_steps = 8"), "{recipe}");
 }
@@ -115,6 +117,26 @@ fn train_prints_a_table_or_one_object() {
         .map(|run| fs::read(scratch.path("runs").join(run).join("model.fewbit")));
     let [first, second] = files.map(Result::unwrap);
     assert!(first == second, "the same seed gives the same bytes");
+}
+
+#[test]
+fn a_report_is_one_page_that_needs_no_network() {
+    let scratch = Scratch::new();
+    let run = finished_run().display().to_string();
+    scratch.run(&["report", &run, "-o", "one.html"]).ok();
+    scratch.run(&["report", &run, finished_run().parent().unwrap().to_str().unwrap(), "-o", "all.html"]).ok();
+    let trained = scratch.run(&short_train(&["--report", "--out", "run"])).ok();
+    assert!(trained.stderr.contains("wrote run/report.html"), "{}", trained.stderr);
+    for page in ["one.html", "all.html", "run/report.html"] {
+        let text = fs::read_to_string(scratch.path(page)).unwrap();
+        assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>"), "{page}");
+        assert!(text.len() < 1_000_000, "{page} has {} bytes", text.len());
+        assert!(text.matches("<svg").count() >= 6, "{page}");
+        // But for the name of what SVG is, nothing is anywhere else.
+        let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!elsewhere.contains("http") && !elsewhere.contains("<script"), "{page}");
+    }
+    scratch.run(&["report", "nowhere"]).refused(&["nowhere"]);
 }
 
 #[test]

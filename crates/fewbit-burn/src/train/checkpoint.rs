@@ -110,9 +110,9 @@ impl Checkpoint {
     }
 
     /// Removes every checkpoint of more than `step` steps.
-    pub(crate) fn remove_after(run: &Path, step: u64) -> Result<(), CheckpointError> {
-        for (_, path) in list(run)?.into_iter().filter(|(found, _)| *found > step) {
-            fs::remove_file(&path).map_err(|source| CheckpointError::Remove { path, source })?;
+    pub(crate) fn remove_after(folder: &RunFolder, step: u64) -> Result<(), CheckpointError> {
+        for (_, path) in list(folder.path())?.into_iter().filter(|(found, _)| *found > step) {
+            folder.remove(&path).map_err(|source| CheckpointError::Remove { path, source })?;
         }
         Ok(())
     }
@@ -135,11 +135,10 @@ impl Checkpoint {
     ) -> Result<(Option<Self>, Vec<CheckpointError>), CheckpointError> {
         let mut damaged = Vec::new();
         for (_, path) in list(run)?.into_iter().rev().filter(|(step, _)| *step < end) {
-            let bytes =
-                fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
-            match parse(&bytes) {
-                Ok(checkpoint) => return Ok((Some(checkpoint), damaged)),
-                Err(what) => damaged.push(CheckpointError::Damaged { path, what: what.to_owned() }),
+            match fs::read(&path).map(|bytes| parse(&bytes)) {
+                Ok(Ok(checkpoint)) => return Ok((Some(checkpoint), damaged)),
+                Ok(Err(what)) => damaged.push(CheckpointError::Damaged { path, what: what.to_owned() }),
+                Err(source) => damaged.push(CheckpointError::Read { path, source }),
             }
         }
         Ok((None, damaged))

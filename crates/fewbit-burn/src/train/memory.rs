@@ -57,10 +57,9 @@ impl Peaks {
     /// What a larger batch will take: as much more as the last two that were tried tell. None before the first.
     fn at(&self, batch: usize) -> Option<u64> {
         let &(half, high) = self.0.last()?;
-        let per_record = match self.0.iter().nth_back(1) {
-            Some(&(quarter, low)) => (high - low) as f64 / (half - quarter) as f64,
-            None => 0.0,
-        };
+        // Of one alone all might belong to its records.
+        let &(quarter, low) = self.0.iter().nth_back(1).unwrap_or(&(0, 0));
+        let per_record = high.saturating_sub(low) as f64 / (half - quarter) as f64;
         Some(high + (per_record * batch.saturating_sub(half) as f64) as u64)
     }
 }
@@ -74,12 +73,29 @@ pub fn peak_memory() -> Option<u64> {
 /// group. None where the system does not tell.
 pub fn memory_limit() -> Option<u64> {
     let machine = kibibytes_in("/proc/meminfo", "MemTotal:")?;
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let own = limits.lines().find_map(|line| line.strip_prefix("Max address space"));
     let own = own.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    [group, own].into_iter().flatten().chain([machine]).min()
+    group_limits().into_iter().chain(own).chain([machine]).min()
+}
+
+/// The limits of the groups that this process is in, by either version of Linux's control groups.
+fn group_limits() -> Vec<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let files = groups.lines().filter_map(|line| {
+        let (kinds, path) = line.split_once(':')?.1.split_once(':')?;
+        let path = path.trim_end_matches('/');
+        match kinds {
+            "" => Some(format!("/sys/fs/cgroup{path}/memory.max")),
+            _ if kinds.split(',').any(|kind| kind == "memory") => {
+                Some(format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"))
+            }
+            _ => None,
+        }
+    });
+    // In a container the group is often seen as the root.
+    let files = files.chain(["/sys/fs/cgroup/memory.max".to_owned()]);
+    files.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok()).collect()
 }
 
 /// The number behind `name` in a file of lines such as `VmHWM: 1234 kB`, in bytes.
@@ -98,6 +114,7 @@ mod tests {
     fn a_batch_takes_as_much_more_as_the_last_two_tell() {
         assert_eq!(Peaks::default().at(8), None);
         assert_eq!(Peaks(vec![(8, 100)]).at(8), Some(100));
+        assert_eq!(Peaks(vec![(8, 100)]).at(16), Some(200));
         assert_eq!(Peaks(vec![(1, 50), (2, 100), (4, 120)]).at(16), Some(240));
     }
 

@@ -87,8 +87,8 @@ pub enum Start {
 pub enum Event<'a> {
     /// The run goes on from a checkpoint, or from the start where there is none.
     Resumed {
-        /// Steps done before.
-        step: u64,
+        /// Steps that the checkpoint has; none where there is none.
+        step: Option<u64>,
         /// What is wrong with newer checkpoints.
         damaged: &'a [CheckpointError],
         /// What has changed since the checkpoint, where that was no reason to stop.

@@ -89,12 +89,12 @@ impl RunFolder {
         Self { path: path.to_owned(), disk: Arc::new(SystemDisk), metrics: None, lock: None }
     }
 
-    /// Makes a run folder with its recipe in it. It appears under its name whole: built beside, then
-    /// renamed.
+    /// Makes a run folder with its recipe and `more` files, each with its name. It appears under its name whole:
+    /// built beside, then renamed.
     ///
     /// # Errors
     /// [`RunFolderError`] where something is there already or it cannot be made.
-    pub fn create(path: &Path, recipe: &str) -> Result<Self, RunFolderError> {
+    pub fn create_with(path: &Path, recipe: &str, more: &[(&str, &[u8])]) -> Result<Self, RunFolderError> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(RunFolderError::Exists(path.to_owned()));
         }
@@ -105,7 +105,7 @@ impl RunFolder {
         fs::create_dir_all(parent).map_err(RunFolderError::io("make the folder", parent))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let scratch = parent.join(format!(".{name}.{}", std::process::id()));
-        let built = build(&scratch, recipe).and_then(|()| {
+        let built = build(&scratch, recipe, more).and_then(|()| {
             let named = fs::rename(&scratch, path).and_then(|()| SystemDisk.sync_folder(parent));
             named.map_err(RunFolderError::io("make the run folder", path))
         });
@@ -115,6 +115,14 @@ impl RunFolder {
         }
         built?;
         Ok(Self::at(path))
+    }
+
+    /// Makes a run folder with nothing but its recipe, as [`create_with`](Self::create_with) does.
+    ///
+    /// # Errors
+    /// As [`create_with`](Self::create_with).
+    pub fn create(path: &Path, recipe: &str) -> Result<Self, RunFolderError> {
+        Self::create_with(path, recipe, &[])
     }
 
     /// Opens the folder of an earlier run.
@@ -151,13 +159,18 @@ impl RunFolder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RunFolderError::Busy(self.path.clone())),
             // A file system without locks: better unguarded than not at all.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(RunFolderError::io("lock", &path)(error)),
+            Err(TryLockError::Error(_)) => {}
         }
         self.lock = Some(file);
         remove_scratch_files(&self.path);
         remove_scratch_files(&self.path.join(CHECKPOINT_FOLDER));
         Ok(())
+    }
+
+    /// Removes a file for good.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)?;
+        self.disk.sync_folder(path.parent().unwrap_or(&self.path))
     }
 
     /// Writes a file of the folder, whole or not at all.
@@ -217,6 +230,8 @@ impl RunFolder {
         let path = self.path.join(METRICS_FILE);
         let open = || {
             let mut file = self.disk.append(&path)?;
+            // The name of one that was made just now must not be lost, as checkpoints count on its rows.
+            self.disk.sync_folder(&self.path)?;
             let found = file.length()?;
             if found > bytes {
                 file.cut(bytes)?;
@@ -252,10 +267,11 @@ impl RunFolder {
     }
 }
 
-fn build(scratch: &Path, recipe: &str) -> Result<(), RunFolderError> {
+fn build(scratch: &Path, recipe: &str, more: &[(&str, &[u8])]) -> Result<(), RunFolderError> {
     let checkpoints = scratch.join(CHECKPOINT_FOLDER);
     fs::create_dir_all(&checkpoints).map_err(RunFolderError::io("make the folder", &checkpoints))?;
-    Ok(write_atomically(&scratch.join(RECIPE_FILE), recipe.as_bytes())?)
+    write_atomically(&scratch.join(RECIPE_FILE), recipe.as_bytes())?;
+    more.iter().try_for_each(|(name, bytes)| Ok(write_atomically(&scratch.join(name), bytes)?))
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ impl<M: Module> State<M> {
     /// # Errors
     /// [`TrainError::NonFinite`] naming the first tensor that is not.
     pub(super) fn check_finite(&self) -> Result<(), TrainError> {
-        first_non_finite(&self.model).map_or(Ok(()), |found| Err(non_finite(self.step, found.to_string())))
+        // `valid` brings running statistics up to date, as a checkpoint will have them.
+        first_non_finite(&self.model.valid())
+            .map_or(Ok(()), |found| Err(non_finite(self.step, found.to_string())))
     }
 
     /// Everything that a resumed run needs.

@@ -97,19 +97,20 @@ impl<'a, T: Task> Trainer<'a, T> {
             return Err(TrainError::NoRecords);
         }
         folder.lock()?;
-        let mut state = self.begin(folder, start, &mut observe)?;
+        let (mut state, has_changed) = self.begin(folder, start, &mut observe)?;
         folder.rewind_metrics(state.metrics_bytes)?;
         let (began, seconds_before) = (Instant::now(), state.seconds_before);
+        if has_changed {
+            // From now on it is the run that it has become.
+            self.save(&state, folder, seconds_before)?;
+        }
         let seconds = || seconds_before + began.elapsed().as_secs_f64();
         let mut batches =
             Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
         while state.step < self.config.total_steps() {
-            if state.step == self.config.float_steps && state.quantizer.is_none() {
-                self.finish_float(&mut state, folder)?;
-            }
             let rate_factor = state.rate_factor;
             let loss;
-            (state, loss) = match self.checked_step(state, &mut batches) {
+            (state, loss) = match self.checked_step(state, folder, &mut batches) {
                 Ok(done) => done,
                 Err(cause) => {
                     state = self.roll_back(cause, rate_factor, folder, seconds(), &mut observe)?;
@@ -128,14 +129,14 @@ impl<'a, T: Task> Trainer<'a, T> {
             folder.append_metrics(&row.to_line())?;
             let last = self.is_last(state.step);
             let stop = self.stop.load(Ordering::Relaxed);
+            let saves = self.saves_after(state.step) || stop;
             if self.evaluates_after(state.step) && self.task.evaluation_records(Split::Validation) > 0 {
                 let row = self.evaluate_now(&state, seconds())?;
                 observe(Event::Row(&row));
                 folder.append_metrics(&row.to_line())?;
             }
-            if self.saves_after(state.step) || stop {
-                // A stop may come after a step whose numbers have not been looked at.
-                state.check_finite()?;
+            // A stop may come after a step whose numbers have not been looked at: then the checkpoint before is the last.
+            if saves && state.check_finite().is_ok() {
                 self.save(&state, folder, seconds())?;
             }
             if stop && !last {
@@ -155,18 +156,19 @@ impl<'a, T: Task> Trainer<'a, T> {
         Ok(Outcome::Finished(results))
     }
 
-    /// The run before its next step.
+    /// The run before its next step, and whether it is no longer what its checkpoint was of.
     fn begin(
         &self,
         folder: &RunFolder,
         start: Start,
         observe: &mut impl FnMut(Event<'_>),
-    ) -> Result<State<T::Model>, TrainError> {
+    ) -> Result<(State<T::Model>, bool), TrainError> {
         if start == Start::New {
-            return self.start();
+            return Ok((self.start()?, false));
         }
         let (checkpoint, mut damaged) = Checkpoint::newest(folder.path())?;
         let mut differences = Vec::new();
+        let has_checkpoint = checkpoint.is_some();
         let state = match checkpoint {
             Some(checkpoint) => {
                 differences = checkpoint.header.identity.differences(&self.identity);
@@ -183,16 +185,22 @@ impl<'a, T: Task> Trainer<'a, T> {
                 return Err(TrainError::AllDamaged { run, newest: damaged.swap_remove(0) });
             }
         };
-        observe(Event::Resumed { step: state.step, damaged: &damaged, differences: &differences });
-        Ok(state)
+        let step = has_checkpoint.then_some(state.step);
+        observe(Event::Resumed { step, damaged: &damaged, differences: &differences });
+        Ok((state, !differences.is_empty()))
     }
 
-    /// A step whose numbers are all finite, where something is about to be made of them.
+    /// A step between states whose numbers are all finite, where something is made of them.
     fn checked_step(
         &self,
-        state: State<T::Model>,
+        mut state: State<T::Model>,
+        folder: &RunFolder,
         batches: &mut Batches,
     ) -> Result<(State<T::Model>, f64), TrainError> {
+        if state.step >= self.config.float_steps && state.quantizer.is_none() {
+            state.check_finite()?;
+            self.finish_float(&mut state, folder)?;
+        }
         let (state, loss) = self.step(state, batches)?;
         if self.evaluates_after(state.step) || self.saves_after(state.step) {
             state.check_finite()?;
@@ -224,13 +232,14 @@ impl<'a, T: Task> Trainer<'a, T> {
             None => self.start()?,
         };
         state.rate_factor = rate_factor;
+        // First, as they name more rows than there will be: what is killed from here on fails and goes back once more.
+        Checkpoint::remove_after(folder, state.step)?;
         folder.rewind_metrics(state.metrics_bytes)?;
         observe(Event::RolledBack { cause: &cause, step: state.step, rate_factor });
         let row = Row::RollBack { step: state.step, cause: cause.to_string(), rate_factor };
         folder.append_metrics(&row.to_line())?;
         // With the lower rates: what is killed from here on must not go back once more.
         self.save(&state, folder, seconds)?;
-        Checkpoint::remove_after(folder.path(), state.step)?;
         Ok(state)
     }
 
@@ -259,8 +268,9 @@ impl<'a, T: Task> Trainer<'a, T> {
     fn prepare_quantized(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
         let Some(quantizer) = &state.quantizer else { return Ok(()) };
         quantizer.control().set_mode(self.config.mode_at(state.step));
-        let done = state.step - self.config.float_steps;
+        let done = state.step.saturating_sub(self.config.float_steps);
         if state.controller.is_some() && done.is_multiple_of(STEPS_PER_MEASUREMENT) {
+            state.check_finite()?;
             let bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
             state.controller = state.controller.map(|mut controller| {
                 controller.measure(bytes);

@@ -5,6 +5,7 @@ pub(crate) mod compress;
 pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod plan;
+pub(crate) mod report;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod train;

@@ -1,14 +1,16 @@
 //! `fewbit train`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fewbit_burn::StoredModel;
 use fewbit_burn::train::{
-    CheckpointError, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start, TrainError,
-    peak_memory,
+    CHECKPOINT_FOLDER, CheckpointError, Event, INITIAL_FILE, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder,
+    RunFolderError, Start, TrainError, peak_memory,
 };
-use fewbit_zoo::recipe::Recipe;
+use fewbit_zoo::recipe::{OnNonFinite, Recipe};
 use fewbit_zoo::{Experiment, ExperimentError};
 
 use super::{device, does_not_fit, initial_weights, recipe_with, use_threads};
@@ -37,11 +39,12 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     };
     // Whether weights and budget fit, before data are read and a folder is made.
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
+    let is_new = args.resume.as_ref().is_none_or(|run| !has_checkpoint(run));
     let mut memory = None;
+    if is_new && args.machine.device == DeviceKind::Cpu {
+        memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
+    }
     if args.resume.is_none() {
-        if args.machine.device == DeviceKind::Cpu {
-            memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
-        }
         let plan = fewbit_zoo::plan(&recipe, initial.clone(), 0, &device)?;
         if let Some(budget) = plan.budget {
             let [smallest, largest, budget] = [plan.run.smallest, plan.run.largest, budget].map(grouped);
@@ -58,11 +61,12 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     }
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
-        None => create(&args, &recipe)?,
+        None => create(&args, &recipe, initial)?,
     };
     folder.lock()?;
-    folder.set_recipe(&recipe.to_toml())?;
-    folder.set_data_path(data.as_deref())?;
+    if args.resume.is_none() {
+        folder.set_data_path(data.as_deref())?;
+    }
     say(format_args!("run folder {}", folder.path().display()));
     let stop = stop_on_signal()?;
     let mut progress = Progress::new(experiment.total_steps());
@@ -71,11 +75,21 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         (Some(_), false) => Start::Resume,
         (Some(_), true) => Start::ResumeAnyway,
     };
-    let outcome = experiment.train(&device, &mut folder, initial, start, &stop, |event| {
+    let kept = RunFolder::open(folder.path())?;
+    let mut keeping = Ok(());
+    let outcome = experiment.train(&device, &mut folder, start, &stop, |event| {
+        if let Event::Resumed { .. } = event {
+            // Not before: a run that is refused stays as it was.
+            keeping = kept.set_recipe(&recipe.to_toml()).map_err(Failure::from);
+            keeping = std::mem::replace(&mut keeping, Ok(()))
+                .and_then(|()| Ok(kept.set_data_path(data.as_deref())?));
+        }
         progress.show(&event);
     });
     progress.finish();
-    match outcome.map_err(failure)? {
+    keeping?;
+    let rolls_back = recipe.training.on_non_finite == OnNonFinite::RollBack;
+    match outcome.map_err(|error| failure(error, rolls_back))? {
         Outcome::Finished(rows) => {
             let file = folder.path().join(MODEL_FILE);
             match args.format {
@@ -90,6 +104,9 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
             let memory =
                 peak_memory().map_or(String::new(), |peak| format!(", {} of memory", mebibytes(peak)));
             let took = duration(rows.last().map_or(0.0, |row| row.seconds));
+            if args.report {
+                super::report::of_run(folder.path())?;
+            }
             say(format_args!("wrote {}, {} bytes, in {took}{memory}", file.display(), grouped(bytes)));
             Ok(Verdict::Done)
         }
@@ -129,10 +146,13 @@ fn recipe(args: &TrainArgs) -> Result<Recipe, Failure> {
 const FORCE: &str = "`--force` goes on all the same; what comes of it is neither run's";
 
 /// An error of training, with what helps.
-fn failure(error: ExperimentError) -> Failure {
+fn failure(error: ExperimentError, rolls_back: bool) -> Failure {
     let ExperimentError::Train(train) = &error else { return error.into() };
     let hint = match train {
         TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => Some(FORCE),
+        TrainError::NonFinite { .. } if rolls_back => {
+            Some("rolling back with lower and lower rates did not help; a lower `training.learning_rate` may")
+        }
         TrainError::NonFinite { checkpoint: Some(_), .. } => Some(
             "`--resume RUN --force --set training.on_non_finite=roll-back` goes on from the checkpoint with lower \
              learning rates where that happens",
@@ -149,10 +169,18 @@ fn failure(error: ExperimentError) -> Failure {
     }
 }
 
-fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {
+/// Whether a run has been saved before.
+fn has_checkpoint(run: &Path) -> bool {
+    fs::read_dir(run.join(CHECKPOINT_FOLDER)).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// The run folder, with the weights that the run starts from.
+fn create(args: &TrainArgs, recipe: &Recipe, initial: Option<StoredModel>) -> Result<RunFolder, Failure> {
     let text = recipe.to_toml();
+    let initial = initial.map(|weights| weights.to_bytes()).transpose()?;
+    let more: Vec<(&str, &[u8])> = initial.iter().map(|bytes| (INITIAL_FILE, bytes.as_slice())).collect();
     match &args.out {
-        Some(path) => match RunFolder::create(path, &text) {
+        Some(path) => match RunFolder::create_with(path, &text, &more) {
             Err(RunFolderError::Exists(path)) => Err(exists(&path)),
             made => Ok(made?),
         },
@@ -160,7 +188,7 @@ fn create(args: &TrainArgs, recipe: &Recipe) -> Result<RunFolder, Failure> {
         None => {
             let mut number = 1;
             loop {
-                match RunFolder::create(&default_folder(&recipe.name, number), &text) {
+                match RunFolder::create_with(&default_folder(&recipe.name, number), &text, &more) {
                     Err(RunFolderError::Exists(_)) => number += 1,
                     made => return Ok(made?),
                 }

@@ -85,6 +85,45 @@ impl Inspection {
         }
     }
 
+    /// Length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The bytes of each part, by its name.
+    pub(crate) fn parts(&self) -> [(&'static str, u64); 9] {
+        let p = &self.bytes_by_part;
+        [
+            ("codes", p.codes),
+            ("widths", p.widths),
+            ("frequency tables", p.frequency_tables),
+            ("ranges", p.ranges),
+            ("unquantized", p.unquantized),
+            ("table", p.table),
+            ("header", p.header),
+            ("checksum", p.checksum),
+            ("unused", p.unused),
+        ]
+    }
+
+    /// The mean bits of each quantized tensor, in the order of the file.
+    pub(crate) fn bits_by_tensor(&self) -> Vec<(String, f64)> {
+        let quantized = self.tensors.iter().filter(|tensor| !tensor.width_histogram.is_empty());
+        quantized.map(|tensor| (harmless(&tensor.name), tensor.mean_bits)).collect()
+    }
+
+    /// The share in percent of all groups that have each width, from 0 to the largest that there is.
+    pub(crate) fn widths(&self) -> Vec<(String, f64)> {
+        let mut groups: Vec<usize> = Vec::new();
+        for (width, count) in self.tensors.iter().flat_map(|tensor| &tensor.width_histogram) {
+            groups.resize(groups.len().max(width + 1), 0);
+            groups[*width] += count;
+        }
+        let all = groups.iter().sum::<usize>().max(1) as f64;
+        let shares = groups.into_iter().map(|count| 100.0 * count as f64 / all);
+        shares.enumerate().map(|(width, share)| (width.to_string(), share)).collect()
+    }
+
     /// For people.
     pub(crate) fn print(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -103,18 +142,7 @@ impl Inspection {
         )?;
         writeln!(out, "{:<22}{:.3}", "mean bits", self.mean_bits)?;
         writeln!(out, "\nwhere the bytes go")?;
-        let p = &self.bytes_by_part;
-        for (part, bytes) in [
-            ("codes", p.codes),
-            ("widths", p.widths),
-            ("frequency tables", p.frequency_tables),
-            ("ranges", p.ranges),
-            ("unquantized", p.unquantized),
-            ("table", p.table),
-            ("header", p.header),
-            ("checksum", p.checksum),
-            ("unused", p.unused),
-        ] {
+        for (part, bytes) in self.parts() {
             let share = 100.0 * bytes as f64 / self.bytes as f64;
             writeln!(out, "  {part:<18}{:>12}  {share:>5.1} %", grouped(bytes))?;
         }

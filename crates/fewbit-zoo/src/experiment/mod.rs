@@ -12,9 +12,9 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::Device;
 use fewbit_burn::train::{
-    Event, INITIAL_FILE, Outcome, RunFolder, RunFolderError, Start, Task, TrainConfig, TrainError, Trainer,
+    Event, INITIAL_FILE, Outcome, RunFolder, Start, Task, TrainConfig, TrainError, Trainer,
 };
-use fewbit_burn::{ExportError, LoadError, QuantizationConfig, StoredModel};
+use fewbit_burn::{LoadError, QuantizationConfig, StoredModel};
 
 pub use self::calibration::Calibrator;
 pub use self::error::ExperimentError;
@@ -73,16 +73,14 @@ impl<'a> Experiment<'a> {
         self.config.total_steps()
     }
 
-    /// Runs the recipe in `folder`. A run that is new starts from `initial` weights, if there are any, and keeps
-    /// them in the folder.
+    /// Runs the recipe in `folder`, from the weights in its [`INITIAL_FILE`] where it has one.
     ///
     /// # Errors
-    /// [`TrainError`], as an [`ExperimentError`]; `initial` weights that are not the network's.
+    /// [`TrainError`], as an [`ExperimentError`]; initial weights that are not the network's.
     pub fn train(
         self,
         device: &Device,
         folder: &mut RunFolder,
-        initial: Option<StoredModel>,
         start: Start,
         stop: &AtomicBool,
         observe: impl FnMut(Event<'_>),
@@ -118,19 +116,11 @@ impl<'a> Experiment<'a> {
             }
         }
         let initial_file = folder.path().join(INITIAL_FILE);
-        let bytes = match &initial {
-            Some(initial) => {
-                let bytes = initial.to_bytes().map_err(ExportError::from).map_err(TrainError::from)?;
-                folder.write(INITIAL_FILE, &bytes).map_err(RunFolderError::from).map_err(TrainError::from)?;
-                Some(bytes)
-            }
-            None if initial_file.is_file() => {
-                Some(fewbit::read_file(&initial_file).map_err(LoadError::from)?)
-            }
-            None => None,
+        let bytes = match initial_file.is_file() {
+            true => Some(fewbit::read_file(&initial_file).map_err(LoadError::from)?),
+            false => None,
         };
         let initial_sum = bytes.as_deref().map(crc32fast::hash);
-        // What is trained is what the folder has.
         let initial =
             bytes.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
         let settings = TaskSettings {

@@ -98,7 +98,7 @@ fn quoted(cell: &str) -> String {
 }
 
 /// The head and one line per group, for people.
-fn cells(table: &Table) -> Vec<Vec<String>> {
+pub(super) fn cells(table: &Table) -> Vec<Vec<String>> {
     let common = table.metric();
     let title = common.map_or("value", metric::title);
     let mut head = table.keys.clone();

@@ -44,6 +44,12 @@ pub(super) fn show(folders: &[PathBuf], by: Option<&[String]>, format: TableForm
     Ok(())
 }
 
+/// The table of the runs that are finished, for people: its head and its lines.
+pub(super) fn cells_of(runs: &[Run]) -> Vec<Vec<String>> {
+    let finished: Vec<Run> = runs.iter().filter(|run| !run.metrics.results.is_empty()).cloned().collect();
+    lines::cells(&Table::of(&finished, None))
+}
+
 /// Whether each key is one that some run has.
 fn check_keys(by: &[String], runs: &[Run]) -> Result<(), Failure> {
     let Some(unknown) = by.iter().find(|key| runs.iter().all(|run| run.settings.get(key).is_none())) else {

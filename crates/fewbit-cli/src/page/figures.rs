@@ -1,0 +1,278 @@
+//! The plots of a report, as SVG that takes its colours from the page, so that they follow its theme.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::history::Curve;
+
+/// Size in units of the page's width; a phone shows all of it.
+const SIZE: (u32, u32) = (520, 330);
+const FONT: u32 = 15;
+
+/// Colours that no plot has, in the place of the page's: what they become is in `style.css`.
+const INK: RGBColor = RGBColor(1, 1, 1);
+const FAINT: RGBColor = RGBColor(2, 2, 2);
+const BAND: RGBColor = RGBColor(3, 3, 3);
+const SERIES: [RGBColor; 6] = [
+    RGBColor(4, 1, 1),
+    RGBColor(4, 2, 2),
+    RGBColor(4, 3, 3),
+    RGBColor(4, 4, 4),
+    RGBColor(4, 5, 5),
+    RGBColor(4, 6, 6),
+];
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// An axis and its range.
+pub(super) struct Axis<'a> {
+    pub(super) title: &'a str,
+    pub(super) is_logarithmic: bool,
+}
+
+impl<'a> Axis<'a> {
+    pub(super) fn linear(title: &'a str) -> Self {
+        Self { title, is_logarithmic: false }
+    }
+
+    pub(super) fn logarithmic(title: &'a str) -> Self {
+        Self { title, is_logarithmic: true }
+    }
+
+    /// Where a value is drawn.
+    fn place(&self, value: f64) -> f64 {
+        if self.is_logarithmic { value.max(1e-12).log10() } else { value }
+    }
+
+    fn label(&self, place: f64) -> String {
+        short(if self.is_logarithmic { 10f64.powf(place) } else { place })
+    }
+
+    /// The range of `values` with some room.
+    fn range(&self, values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+        let places = values.map(|value| self.place(value)).filter(|place| place.is_finite());
+        let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+        if low > high {
+            return 0.0..1.0;
+        }
+        let room = (0.06 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
+        low - room..high + room
+    }
+}
+
+/// Points or a line with a name.
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) points: Curve,
+    pub(super) is_line: bool,
+}
+
+/// Curves over the steps of a run, its phases as bands behind them, and a line across at `level`.
+pub(super) fn over_steps(
+    series: &[Series],
+    phases: &[(f64, String)],
+    steps: f64,
+    axis: &Axis<'_>,
+    level: Option<(&str, f64)>,
+) -> String {
+    draw(|area| {
+        let values = series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
+        let range = axis.range(values.chain(level.map(|(_, level)| level)));
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(14)
+            .x_label_area_size(38)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..steps, range.clone())?;
+        let ends = phases.iter().skip(1).map(|(at, _)| *at).chain([steps]);
+        for (number, ((begin, _), end)) in phases.iter().zip(ends).enumerate() {
+            if number % 2 == 1 {
+                let corners = [(*begin, range.start), (end, range.end)];
+                chart.draw_series([Rectangle::new(corners, BAND.filled())])?;
+            }
+        }
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(FAINT)
+            .light_line_style(TRANSPARENT)
+            .axis_style(INK)
+            .label_style(("sans-serif", FONT, &INK))
+            .x_desc("step")
+            .y_desc(axis.title)
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&|value| short(*value))
+            .y_label_formatter(&|place| axis.label(*place))
+            .draw()?;
+        let top = range.end - 0.035 * (range.end - range.start);
+        for (at, name) in phases {
+            let style = ("sans-serif", FONT - 2, &INK).into_text_style(area);
+            chart.draw_series([Text::new(phase_name(name), (at + 0.01 * steps, top), style)])?;
+        }
+        if let Some((name, level)) = level {
+            let place = axis.place(level);
+            let line = [(0.0, place), (steps, place)];
+            chart.draw_series(DashedLineSeries::new(line, 6, 4, INK.stroke_width(1)))?;
+            let style = ("sans-serif", FONT - 2, &INK).into_text_style(area);
+            let below = place - 0.02 * (range.end - range.start);
+            chart.draw_series([Text::new(name.to_owned(), (0.01 * steps, below), style)])?;
+        }
+        for (series, colour) in series.iter().zip(SERIES.iter().cycle()) {
+            let points = series.points.iter().map(|(at, value)| (*at, axis.place(*value)));
+            if series.is_line {
+                chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+            } else {
+                chart.draw_series(points.map(|point| Circle::new(point, 4, colour.filled())))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Points of several kinds, with a legend below.
+pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
+    draw(|area| {
+        let points = || series.iter().flat_map(|series| &series.points);
+        let (across, up) = (x.range(points().map(|point| point.0)), y.range(points().map(|point| point.1)));
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(14)
+            .x_label_area_size(38)
+            .y_label_area_size(64)
+            .build_cartesian_2d(across, up)?;
+        chart
+            .configure_mesh()
+            .bold_line_style(FAINT)
+            .light_line_style(TRANSPARENT)
+            .axis_style(INK)
+            .label_style(("sans-serif", FONT, &INK))
+            .x_desc(x.title)
+            .y_desc(y.title)
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&|place| x.label(*place))
+            .y_label_formatter(&|place| y.label(*place))
+            .draw()?;
+        for (series, colour) in series.iter().zip(SERIES.iter().cycle()) {
+            let points: Vec<_> = series.points.iter().map(|at| (x.place(at.0), y.place(at.1))).collect();
+            if series.is_line {
+                chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+            } else {
+                chart.draw_series(points.iter().map(|point| Circle::new(*point, 5, colour.filled())))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A bar for each name.
+pub(super) fn bars(bars: &[(String, f64)], title: &str) -> String {
+    draw(|area| {
+        let most = bars.iter().map(|bar| bar.1).fold(0.0, f64::max).max(1e-9);
+        let count = bars.len().max(1);
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .margin_right(14)
+            .x_label_area_size(38)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..count as f64, 0.0..1.08 * most)?;
+        let name = |place: &f64| {
+            let at = place.floor();
+            let is_middle = (place - at - 0.5).abs() < 1e-6;
+            bars.get(at as usize).filter(|_| is_middle).map_or(String::new(), |bar| bar.0.clone())
+        };
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(FAINT)
+            .light_line_style(TRANSPARENT)
+            .axis_style(INK)
+            .label_style(("sans-serif", FONT, &INK))
+            .x_labels(if count <= 12 { 2 * count + 1 } else { 0 })
+            .y_labels(6)
+            .y_desc(title)
+            .x_label_formatter(&name)
+            .y_label_formatter(&|value| short(*value))
+            .draw()?;
+        chart.draw_series(bars.iter().enumerate().map(|(at, (_, value))| {
+            let at = at as f64;
+            Rectangle::new([(at + 0.12, 0.0), (at + 0.88, *value)], SERIES[0].filled())
+        }))?;
+        Ok(())
+    })
+}
+
+/// The colour of the series of this number, as the page has it.
+pub(super) fn colour(number: usize) -> String {
+    format!("var(--series-{})", number % SERIES.len())
+}
+
+fn draw(plot: impl FnOnce(&Area<'_>) -> Drawn) -> String {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        // A string takes all that is written.
+        let drawn = plot(&area).and_then(|()| area.present());
+        debug_assert!(drawn.is_ok(), "{drawn:?}");
+    }
+    let hex = |RGBColor(red, green, blue): RGBColor| format!("\"#{red:02X}{green:02X}{blue:02X}\"");
+    for (colour, name) in [(INK, "ink"), (FAINT, "faint"), (BAND, "band")] {
+        svg = svg.replace(&hex(colour), &format!("\"var(--{name})\""));
+    }
+    for (number, colour) in SERIES.into_iter().enumerate() {
+        svg = svg.replace(&hex(colour), &format!("\"var(--series-{number})\""));
+    }
+    let size = format!("width=\"{}\" height=\"{}\" ", SIZE.0, SIZE.1);
+    svg.replacen(&size, "role=\"img\" ", 1)
+}
+
+fn phase_name(phase: &str) -> String {
+    if phase == "straight_through" { "rounding" } else { phase }.to_owned()
+}
+
+/// A number in few characters.
+fn short(value: f64) -> String {
+    let scaled = |value: f64, unit: &str| {
+        let text = format!("{value:.1}");
+        format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
+    };
+    match value.abs() {
+        size if size >= 1e6 => scaled(value / 1e6, "M"),
+        size if size >= 1e3 => scaled(value / 1e3, "k"),
+        size if size >= 10.0 || size == 0.0 => scaled(value, ""),
+        size if size >= 0.1 => {
+            let text = format!("{value:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{value:.0e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let words = [0.0, 0.25, 0.985, 12.0, 65_536.0, 2e6, 0.004].map(short);
+        assert_eq!(words, ["0", "0.25", "0.985", "12", "65.5k", "2M", "4e-3"]);
+    }
+
+    #[test]
+    fn colours_are_the_pages() {
+        let series = Series { name: "a".into(), points: vec![(1.0, 2.0), (2.0, 3.0)], is_line: true };
+        let svg = over_steps(&[series], &[(0.0, "float".into())], 2.0, &Axis::linear("loss"), None);
+        assert!(svg.contains("var(--series-0)") && svg.contains("var(--ink)"), "{svg}");
+        assert!(!svg.contains("\"#0"), "{svg}");
+        assert!(svg.starts_with("<svg role=\"img\""), "{svg}");
+    }
+
+    #[test]
+    fn nothing_to_draw_is_an_empty_plot() {
+        assert!(scatter(&[], &Axis::logarithmic("bytes"), &Axis::linear("accuracy")).contains("</svg>"));
+        assert!(bars(&[], "bits").contains("</svg>"));
+        assert!(over_steps(&[], &[], 1.0, &Axis::linear("loss"), None).contains("</svg>"));
+    }
+}
