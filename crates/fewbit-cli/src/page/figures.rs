@@ -1,6 +1,9 @@
 //! The plots of a report, as SVG that takes its colours from the page, so that they follow its theme.
 
+use std::ops::Range;
+
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::history::Curve;
@@ -23,7 +26,8 @@ const SERIES: [RGBColor; 6] = [
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Drawn<T> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
 
 /// An axis and its range.
 pub(super) struct Axis<'a> {
@@ -50,7 +54,7 @@ impl<'a> Axis<'a> {
     }
 
     /// The range of `values` with some room.
-    fn range(&self, values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    fn range(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
         let places = values.map(|value| self.place(value)).filter(|place| place.is_finite());
         let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
         if low > high {
@@ -79,12 +83,7 @@ pub(super) fn over_steps(
     draw(|area| {
         let values = series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
         let range = axis.range(values.chain(level.map(|(_, level)| level)));
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .margin_right(14)
-            .x_label_area_size(38)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..steps, range.clone())?;
+        let mut chart = chart(area, 0.0..steps, range.clone())?;
         let ends = phases.iter().skip(1).map(|(at, _)| *at).chain([steps]);
         for (number, ((begin, _), end)) in phases.iter().zip(ends).enumerate() {
             if number % 2 == 1 {
@@ -136,12 +135,7 @@ pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
     draw(|area| {
         let points = || series.iter().flat_map(|series| &series.points);
         let (across, up) = (x.range(points().map(|point| point.0)), y.range(points().map(|point| point.1)));
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .margin_right(14)
-            .x_label_area_size(38)
-            .y_label_area_size(64)
-            .build_cartesian_2d(across, up)?;
+        let mut chart = chart(area, across, up)?;
         chart
             .configure_mesh()
             .bold_line_style(FAINT)
@@ -172,12 +166,7 @@ pub(super) fn bars(bars: &[(String, f64)], title: &str) -> String {
     draw(|area| {
         let most = bars.iter().map(|bar| bar.1).fold(0.0, f64::max).max(1e-9);
         let count = bars.len().max(1);
-        let mut chart = ChartBuilder::on(area)
-            .margin(8)
-            .margin_right(14)
-            .x_label_area_size(38)
-            .y_label_area_size(64)
-            .build_cartesian_2d(0.0..count as f64, 0.0..1.08 * most)?;
+        let mut chart = chart(area, 0.0..count as f64, 0.0..1.08 * most)?;
         let name = |place: &f64| {
             let at = place.floor();
             let is_middle = (place - at - 0.5).abs() < 1e-6;
@@ -209,7 +198,17 @@ pub(super) fn colour(number: usize) -> String {
     format!("var(--series-{})", number % SERIES.len())
 }
 
-fn draw(plot: impl FnOnce(&Area<'_>) -> Drawn) -> String {
+/// A chart with room for its axes.
+fn chart<'a, 'b>(area: &'a Area<'b>, x: Range<f64>, y: Range<f64>) -> Drawn<Chart<'a, 'b>> {
+    ChartBuilder::on(area)
+        .margin(8)
+        .margin_right(14)
+        .x_label_area_size(38)
+        .y_label_area_size(64)
+        .build_cartesian_2d(x, y)
+}
+
+fn draw(plot: impl FnOnce(&Area<'_>) -> Drawn<()>) -> String {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
