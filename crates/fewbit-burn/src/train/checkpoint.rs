@@ -214,7 +214,7 @@ mod tests {
             controller: None,
             records: [0; 3],
         };
-        Checkpoint { header, records: [vec![1, 2], vec![], vec![3; 20_000]] }
+        Checkpoint { header, records: [vec![1, 2], vec![], vec![3]] }
     }
 
     fn run_folder() -> (tempfile::TempDir, RunFolder) {
@@ -244,8 +244,7 @@ mod tests {
         checkpoint(10).save(&run).unwrap();
         let path = run.path().join(CHECKPOINT_FOLDER).join(file_name(10));
         let sound = fs::read(&path).unwrap();
-        let header_and_some = 0..sound.len().min(1_000);
-        for i in header_and_some.chain(sound.len() - 10..sound.len()) {
+        for i in 0..sound.len() {
             let mut bytes = sound.clone();
             bytes[i] ^= 1;
             fs::write(&path, &bytes).unwrap();
@@ -260,15 +259,17 @@ mod tests {
     /// Saves a second checkpoint with the fault at every operation that it concerns: the first or the second is
     /// the newest, and an error says so.
     fn save_under(fault: Fault) {
+        // Of some length: buffers are written out more than once.
+        let large = |step| Checkpoint { records: [vec![1, 2], vec![], vec![3; 20_000]], ..checkpoint(step) };
         for at in 0.. {
             let (_scratch, run) = run_folder();
-            checkpoint(5).save(&run).unwrap();
+            large(5).save(&run).unwrap();
             let disk = FaultyDisk::new(fault, at);
-            let saved = checkpoint(10).save(&RunFolder::open(run.path()).unwrap().on(Arc::new(disk.clone())));
+            let saved = large(10).save(&RunFolder::open(run.path()).unwrap().on(Arc::new(disk.clone())));
             let (found, damaged) = Checkpoint::newest(run.path()).unwrap();
             let found = found.unwrap();
             assert!(damaged.is_empty(), "{fault:?} at {at} left a part");
-            assert_eq!(found.records, checkpoint(5).records);
+            assert_eq!(found.records, large(5).records);
             assert!([5, 10].contains(&found.header.step));
             assert!(saved.is_err() || found.header.step == 10, "{fault:?} at {at} was not told");
             assert!(saved.is_ok() || fault != Fault::ShortWrite, "{fault:?} at {at}");

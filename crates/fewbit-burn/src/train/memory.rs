@@ -41,7 +41,8 @@ impl<T: Task> Trainer<'_, T> {
                 budget: None,
                 ..self.config_of_trial()
             };
-            self.with_config(&config).try_steps(STEPS)?;
+            let trial = self.with_config(&config);
+            trial.try_steps(trial.start()?, STEPS)?;
             let Some(peak) = peak_memory() else { return Ok(None) };
             peaks.0.push((batch_size, peak));
         }

@@ -6,6 +6,7 @@ use super::config::TrainConfig;
 use super::memory::peak_memory;
 use super::order::Batches;
 use super::outcome::TrainError;
+use super::state::State;
 use super::task::{Split, Task};
 use super::trainer::Trainer;
 use crate::site::Trim;
@@ -43,8 +44,11 @@ impl<T: Task> Trainer<'_, T> {
             (bytes, bytes)
         };
         let config = self.config_of_trial();
-        let [float_step_seconds, quantized_step_seconds] =
-            if timed_steps > 0 { self.with_config(&config).try_steps(timed_steps)? } else { [None; 2] };
+        let [float_step_seconds, quantized_step_seconds] = if timed_steps > 0 {
+            self.with_config(&config).try_steps(state, timed_steps)?
+        } else {
+            [None; 2]
+        };
         let peak_memory = peak_memory();
         Ok(RunPlan { smallest, largest, float_step_seconds, quantized_step_seconds, peak_memory })
     }
@@ -62,8 +66,11 @@ impl<T: Task> Trainer<'_, T> {
 
     /// The median of the seconds of `steps` steps of each phase, after one that makes memory and does not
     /// count; none where the run has no such steps. An evaluation follows, which takes memory, too.
-    pub(super) fn try_steps(&self, steps: u64) -> Result<[Option<f64>; 2], TrainError> {
-        let mut state = self.start()?;
+    pub(super) fn try_steps(
+        &self,
+        mut state: State<T::Model>,
+        steps: u64,
+    ) -> Result<[Option<f64>; 2], TrainError> {
         let mut medians = [None; 2];
         let mut batches =
             Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);

@@ -219,7 +219,7 @@ impl RunFolder {
     /// Notes where the data is, so that the folder is enough to resume.
     ///
     /// # Errors
-    /// [`RunFolderError::Io`].
+    /// [`RunFolderError::Write`].
     pub fn set_data_path(&self, data: Option<&Path>) -> Result<(), RunFolderError> {
         let Some(data) = data else { return Ok(()) };
         Ok(self.write(DATA_PATH_FILE, format!("{}\n", data.display()).as_bytes())?)

@@ -129,14 +129,13 @@ impl<'a, T: Task> Trainer<'a, T> {
             folder.append_metrics(&row.to_line())?;
             let last = self.is_last(state.step);
             let stop = self.stop.load(Ordering::Relaxed);
-            let saves = self.saves_after(state.step) || stop;
             if self.evaluates_after(state.step) && self.task.evaluation_records(Split::Validation) > 0 {
                 let row = self.evaluate_now(&state, seconds())?;
                 observe(Event::Row(&row));
                 folder.append_metrics(&row.to_line())?;
             }
             // A stop may come after a step whose numbers have not been looked at: then the checkpoint before is the last.
-            if saves && state.check_finite().is_ok() {
+            if self.saves_after(state.step) || stop && state.check_finite().is_ok() {
                 self.save(&state, folder, seconds())?;
             }
             if stop && !last {
@@ -310,7 +309,7 @@ impl<'a, T: Task> Trainer<'a, T> {
         (state.model, bits) = state
             .optimizers
             .learn(self.config, step, state.model, quantizer, loss, lambda)
-            .map_err(|found| non_finite(step, found.to_string()))?;
+            .map_err(|found| non_finite(step, format!("the loss is {loss_value}; {found}")))?;
         if let (Some(controller), Some(bits)) = (&mut state.controller, bits) {
             let (done, rate) = (self.config.quantized_share(step), self.config.bits_rate_factor_at(step));
             controller.observe(bits, done, rate);

@@ -52,11 +52,7 @@ fn does_not_fit(needed: u64) -> Option<Failure> {
 /// A checkpoint that cannot be read, with what may help.
 fn checkpoint_failure(error: CheckpointError) -> Failure {
     let hint = error.hint();
-    let failure = Failure::from(error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::from(error).maybe_hint(hint)
 }
 
 /// A recipe with what the command line sets, in its order; a budget and a seed after that.

@@ -1,14 +1,13 @@
 //! `fewbit train`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fewbit_burn::StoredModel;
 use fewbit_burn::train::{
-    CHECKPOINT_FOLDER, CheckpointError, Event, INITIAL_FILE, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder,
-    RunFolderError, Start, TrainError, peak_memory,
+    CheckpointError, Event, INITIAL_FILE, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start,
+    TrainError, peak_memory,
 };
 use fewbit_zoo::recipe::{OnNonFinite, Recipe};
 use fewbit_zoo::{Experiment, ExperimentError};
@@ -20,7 +19,7 @@ use crate::failure::{Failure, say};
 use crate::progress::Progress;
 use crate::report::results::{self, RunReport};
 use crate::report::{duration, grouped, mebibytes, print_json};
-use crate::runs::Settings;
+use crate::runs::{Settings, has_checkpoint};
 
 /// Where runs go unless `--out` says otherwise.
 const RUNS: &str = "runs";
@@ -76,13 +75,15 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         (Some(_), true) => Start::ResumeAnyway,
     };
     let kept = RunFolder::open(folder.path())?;
+    let keep = || -> Result<(), Failure> {
+        kept.set_recipe(&recipe.to_toml())?;
+        Ok(kept.set_data_path(data.as_deref())?)
+    };
     let mut keeping = Ok(());
     let outcome = experiment.train(&device, &mut folder, start, &stop, |event| {
         if let Event::Resumed { .. } = event {
             // Not before: a run that is refused stays as it was.
-            keeping = kept.set_recipe(&recipe.to_toml()).map_err(Failure::from);
-            keeping = std::mem::replace(&mut keeping, Ok(()))
-                .and_then(|()| Ok(kept.set_data_path(data.as_deref())?));
+            keeping = keep();
         }
         progress.show(&event);
     });
@@ -162,16 +163,7 @@ fn failure(error: ExperimentError, rolls_back: bool) -> Failure {
         }
         _ => None,
     };
-    let hint = hint.map(str::to_owned);
-    match hint {
-        Some(hint) => Failure::from(error).hint(hint),
-        None => error.into(),
-    }
-}
-
-/// Whether a run has been saved before.
-fn has_checkpoint(run: &Path) -> bool {
-    fs::read_dir(run.join(CHECKPOINT_FOLDER)).is_ok_and(|mut entries| entries.next().is_some())
+    Failure::from(error).maybe_hint(hint)
 }
 
 /// The run folder, with the weights that the run starts from.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use fewbit_burn::train::{METRICS_FILE, MODEL_FILE, RECIPE_FILE, ResultRow, RunFolder};
+use fewbit_burn::train::{CHECKPOINT_FOLDER, METRICS_FILE, MODEL_FILE, RECIPE_FILE, ResultRow, RunFolder};
 
 pub(crate) use metrics::{Metrics, Span};
 pub(crate) use settings::{SEED, Settings, compare_values, plain};
@@ -44,6 +44,11 @@ impl Run {
         let length = fs::metadata(self.path.join(MODEL_FILE)).ok()?.len();
         self.metrics.results.iter().rev().find(|row| row.bytes == length)
     }
+}
+
+/// Whether the run in the folder `run` has been saved before.
+pub(crate) fn has_checkpoint(run: &Path) -> bool {
+    fs::read_dir(run.join(CHECKPOINT_FOLDER)).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The run folders among `paths`, and those directly in folders that are none; each once.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use fewbit::atomic::write_atomically;
 use fewbit_burn::StoredModel;
-use fewbit_burn::train::{CHECKPOINT_FOLDER, INITIAL_FILE, MODEL_FILE};
+use fewbit_burn::train::{INITIAL_FILE, MODEL_FILE};
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::recipe::Recipe;
 
 use crate::commands::checkpoint_failure;
 use crate::failure::Failure;
+use crate::runs::has_checkpoint;
 
 /// A checkpoint that was read, with the file that a run keeps of it.
 pub(super) struct Start {
@@ -44,9 +45,7 @@ impl Start {
 
 /// Whether the run in the folder `run` started where it would start now; one that has not started may start anywhere.
 pub(super) fn check_same(run: &Path, start: Option<&Start>) -> Result<(), Failure> {
-    let has_checkpoint =
-        fs::read_dir(run.join(CHECKPOINT_FOLDER)).is_ok_and(|mut entries| entries.next().is_some());
-    let is_under_way = has_checkpoint || run.join(MODEL_FILE).exists();
+    let is_under_way = has_checkpoint(run) || run.join(MODEL_FILE).exists();
     let kept = fs::read(run.join(INITIAL_FILE)).ok();
     let (found, needed) = match (kept, start) {
         (Some(kept), Some(start)) if kept == start.file => return Ok(()),
