@@ -21,7 +21,7 @@ pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
 use self::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
-use crate::models::ModelConfig;
+use crate::models::{AnyNetworkVisitor, ForAny};
 use crate::recipe::Recipe;
 
 /// The keys of the metadata that `eval` reads.
@@ -162,17 +162,16 @@ fn metadata(recipe: &Recipe) -> [(&'static str, String); 6] {
 /// [`LoadError`](fewbit_burn::LoadError) for a tensor that is missing, of another shape or not the
 /// network's.
 pub fn as_float_network_of(recipe: &Recipe, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
-    fn whole<M: Module>(model: M, weights: &StoredModel) -> Result<StoredModel, ExperimentError> {
-        Ok(StoredModel::float(&weights.load_into(model)?).map_err(TrainError::from)?)
+    struct Whole<'w>(&'w StoredModel);
+    impl AnyNetworkVisitor for Whole<'_> {
+        type Output = Result<StoredModel, ExperimentError>;
+
+        fn network<M: Module>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+            let model = self.0.load_into(build(&Device::flex()))?;
+            Ok(StoredModel::float(&model).map_err(TrainError::from)?)
+        }
     }
-    let device = Device::flex();
-    match &recipe.model {
-        ModelConfig::MnistCnn(model) => whole(model.init(&device), weights),
-        ModelConfig::GlyphsCnn(model) => whole(model.init(&device), weights),
-        ModelConfig::ResNet(model) => whole(model.init(&device), weights),
-        ModelConfig::LstmLm(model) => whole(model.init(&device), weights),
-        ModelConfig::TransformerLm(model) => whole(model.init(&device), weights),
-    }
+    recipe.model.accept(ForAny(Whole(weights)))
 }
 
 /// The tensors of a trained network as a file of `recipe` has them.
@@ -192,15 +191,14 @@ pub fn as_file_of(recipe: &Recipe, network: StoredModel) -> StoredModel {
 
 /// Whether the method fits the network: tried on a fresh one, whose weights are not drawn for it.
 fn check_method(recipe: &Recipe) -> Result<(), ExperimentError> {
-    fn attach<M: Module>(model: M, config: &QuantizationConfig) -> Result<(), ExperimentError> {
-        config.attach(model, 0).map(drop).map_err(|error| TrainError::from(error).into())
+    struct Attach(QuantizationConfig);
+    impl AnyNetworkVisitor for Attach {
+        type Output = Result<(), ExperimentError>;
+
+        fn network<M: Module>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+            let attached = self.0.attach(build(&Device::flex()), 0);
+            attached.map(drop).map_err(|error| TrainError::from(error).into())
+        }
     }
-    let (device, config) = (Device::flex(), recipe.quantization_config());
-    match &recipe.model {
-        ModelConfig::MnistCnn(model) => attach(model.init(&device), &config),
-        ModelConfig::GlyphsCnn(model) => attach(model.init(&device), &config),
-        ModelConfig::ResNet(model) => attach(model.init(&device), &config),
-        ModelConfig::LstmLm(model) => attach(model.init(&device), &config),
-        ModelConfig::TransformerLm(model) => attach(model.init(&device), &config),
-    }
+    recipe.model.accept(ForAny(Attach(recipe.quantization_config())))
 }

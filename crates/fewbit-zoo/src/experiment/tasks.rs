@@ -8,7 +8,7 @@ use fewbit_burn::train::Task;
 use super::ExperimentError;
 use crate::data::augment::{Augmentation, Normalization};
 use crate::data::{DataError, DataSetKind, ImageData, TextSet, load_images, load_text};
-use crate::models::{ByteLanguageModel, ImageClassifier, ModelConfig, ModelInput};
+use crate::models::{ByteLanguageModel, ImageClassifier, ModelConfig, ModelInput, NetworkVisitor};
 use crate::task::{ImageTask, TextTask};
 
 /// The generated set is one set, whatever the seed of the run, so that results can be compared.
@@ -85,44 +85,32 @@ pub(super) fn with_task<V, O>(
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
-    match model.clone() {
-        ModelConfig::MnistCnn(config) => {
-            images(move |device: &Device| config.init(device), data, settings, visitor)
-        }
-        ModelConfig::GlyphsCnn(config) => {
-            images(move |device: &Device| config.init(device), data, settings, visitor)
-        }
-        ModelConfig::ResNet(config) => {
-            images(move |device: &Device| config.init(device), data, settings, visitor)
-        }
-        ModelConfig::LstmLm(config) => {
-            text(move |device: &Device| config.init(device), data, settings, visitor)
-        }
-        ModelConfig::TransformerLm(config) => {
-            text(move |device: &Device| config.init(device), data, settings, visitor)
-        }
+    model.accept(OnData { data, settings, visitor })
+}
+
+/// Puts the data beside a network.
+struct OnData<V> {
+    data: Data,
+    settings: TaskSettings,
+    visitor: V,
+}
+
+impl<V, O> NetworkVisitor for OnData<V>
+where
+    V: TaskVisitor<Output = Result<O, ExperimentError>>,
+{
+    type Output = Result<O, ExperimentError>;
+
+    fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Data::Images(data) = self.data else { unreachable!("checked by `check_fit`") };
+        let TaskSettings { set, validation, augmentation, .. } = self.settings;
+        let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation);
+        self.visitor.visit(&task)
     }
-}
 
-fn images<M, F, V, O>(build: F, data: Data, settings: TaskSettings, visitor: V) -> Result<O, ExperimentError>
-where
-    M: ImageClassifier,
-    F: Fn(&Device) -> M,
-    V: TaskVisitor<Output = Result<O, ExperimentError>>,
-{
-    let Data::Images(data) = data else { unreachable!("checked by `check_fit`") };
-    let TaskSettings { set, validation, augmentation, .. } = settings;
-    let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation);
-    visitor.visit(&task)
-}
-
-fn text<M, F, V, O>(build: F, data: Data, settings: TaskSettings, visitor: V) -> Result<O, ExperimentError>
-where
-    M: ByteLanguageModel,
-    F: Fn(&Device) -> M,
-    V: TaskVisitor<Output = Result<O, ExperimentError>>,
-{
-    let Data::Text(data) = data else { unreachable!("checked by `check_fit`") };
-    let task = TextTask::new(build, data, settings.validation, settings.context);
-    visitor.visit(&task)
+    fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Data::Text(data) = self.data else { unreachable!("checked by `check_fit`") };
+        let task = TextTask::new(build, data, self.settings.validation, self.settings.context);
+        self.visitor.visit(&task)
+    }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
 
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
 use super::setting::{self, Kind, Setting, SettingError};
 use super::{GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, ResNetConfig, TransformerLmConfig};
 
@@ -12,41 +13,84 @@ use super::{GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, ResNetConfig, Transfo
 /// A description may come from a stranger's file; this bounds what building the network costs.
 pub const MAX_VALUES: u64 = 1 << 28;
 
-/// A network and its size, `{"kind": "resnet", "depth": 20, …}`.
-///
-/// Keys that are left out have defaults. Reading one, from TOML or JSON, checks every key and value as
-/// [`validate`](Self::validate) does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", try_from = "Unchecked")]
-pub enum ModelConfig {
-    /// `mnist-cnn`: a [`MnistCnn`](super::MnistCnn).
-    MnistCnn(MnistCnnConfig),
-    /// `glyphs-cnn`: a [`GlyphsCnn`](super::GlyphsCnn).
-    GlyphsCnn(GlyphsCnnConfig),
-    /// `resnet`: a [`ResNet`](super::ResNet).
-    #[serde(rename = "resnet")]
-    ResNet(ResNetConfig),
-    /// `lstm-lm`: a [`LstmLm`](super::LstmLm).
-    LstmLm(LstmLmConfig),
-    /// `transformer-lm`: a [`TransformerLm`](super::TransformerLm).
-    TransformerLm(TransformerLmConfig),
+/// The enum of all networks from one list: a variant, its settings and its word.
+macro_rules! networks {
+    ($($(#[$doc:meta])* $variant:ident($config:ident) = $kind:literal,)*) => {
+        /// A network and its size, `{"kind": "resnet", "depth": 20, …}`.
+        ///
+        /// Keys that are left out have defaults. Reading one, from TOML or JSON, checks every key and value as
+        /// [`validate`](Self::validate) does.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", try_from = "Unchecked")]
+        pub enum ModelConfig {
+            $($(#[$doc])* #[serde(rename = $kind)] $variant($config),)*
+        }
+
+        impl ModelConfig {
+            /// The kinds that exist, as they are written.
+            pub const KINDS: &[&str] = &[$($kind),*];
+
+            /// A network of each kind, of the size that it has where nothing else is said.
+            pub fn defaults() -> Vec<Self> {
+                vec![$(Self::$variant($config::default())),*]
+            }
+
+            /// The kind, as it is written.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $kind,)* }
+            }
+
+            /// What the network takes in.
+            pub fn input(&self) -> ModelInput {
+                match self { $(Self::$variant(config) => config.input(),)* }
+            }
+
+            /// Number of stored values: the parameters and the batch-norm statistics. Burn's `num_params` counts the
+            /// same.
+            pub fn values(&self) -> u64 {
+                match self { $(Self::$variant(config) => config.values(),)* }
+            }
+
+            /// The ε of its batch norms; `None` for a network without any.
+            pub fn batch_norm_epsilon(&self) -> Option<f64> {
+                match self { $(Self::$variant(config) => config.batch_norm_epsilon(),)* }
+            }
+
+            /// Hands `visitor` what builds the network.
+            pub fn accept<V: NetworkVisitor>(&self, visitor: V) -> V::Output {
+                match self.clone() { $(Self::$variant(config) => config.accept(visitor),)* }
+            }
+
+            fn settings_fit(&self, section: &str) -> Result<(), SettingError> {
+                match self { $(Self::$variant(config) => config.validate_together(section),)* }
+            }
+
+            /// The network of this kind with these settings, which have been checked.
+            fn of_kind(kind: &str, settings: Value) -> Result<Self, toml::de::Error> {
+                match kind {
+                    $($kind => settings.try_into().map(Self::$variant),)*
+                    _ => Err(serde::de::Error::custom("no such kind")),
+                }
+            }
+
+            fn keys(kind: &str) -> &'static [(&'static str, Kind)] {
+                match kind { $($kind => $config::KEYS,)* _ => &[] }
+            }
+        }
+    };
 }
 
-/// What a network takes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ModelInput {
-    /// Images `[channels, height, width]` of so many classes.
-    Images {
-        /// Shape of one image.
-        shape: [usize; 3],
-        /// Number of classes.
-        classes: usize,
-    },
-    /// Sequences of bytes.
-    Bytes {
-        /// The longest sequence, where there is one.
-        longest: Option<usize>,
-    },
+networks! {
+    /// `mnist-cnn`: a [`MnistCnn`](super::MnistCnn).
+    MnistCnn(MnistCnnConfig) = "mnist-cnn",
+    /// `glyphs-cnn`: a [`GlyphsCnn`](super::GlyphsCnn).
+    GlyphsCnn(GlyphsCnnConfig) = "glyphs-cnn",
+    /// `resnet`: a [`ResNet`](super::ResNet).
+    ResNet(ResNetConfig) = "resnet",
+    /// `lstm-lm`: a [`LstmLm`](super::LstmLm).
+    LstmLm(LstmLmConfig) = "lstm-lm",
+    /// `transformer-lm`: a [`TransformerLm`](super::TransformerLm).
+    TransformerLm(TransformerLmConfig) = "transformer-lm",
 }
 
 /// Why a description of a network was refused.
@@ -61,54 +105,6 @@ pub enum ModelError {
 }
 
 impl ModelConfig {
-    /// The kinds that exist, as they are written.
-    pub const KINDS: [&str; 5] = ["mnist-cnn", "glyphs-cnn", "resnet", "lstm-lm", "transformer-lm"];
-
-    /// The kind, as it is written.
-    pub fn kind(&self) -> &'static str {
-        let [mnist_cnn, glyphs_cnn, resnet, lstm_lm, transformer_lm] = Self::KINDS;
-        match self {
-            Self::MnistCnn(_) => mnist_cnn,
-            Self::GlyphsCnn(_) => glyphs_cnn,
-            Self::ResNet(_) => resnet,
-            Self::LstmLm(_) => lstm_lm,
-            Self::TransformerLm(_) => transformer_lm,
-        }
-    }
-
-    /// What the network takes in.
-    pub fn input(&self) -> ModelInput {
-        let images = |shape, classes| ModelInput::Images { shape, classes };
-        match self {
-            Self::MnistCnn(config) => images([1, 28, 28], config.classes),
-            Self::GlyphsCnn(config) => images([1, 28, 28], config.classes),
-            Self::ResNet(config) => images([3, 32, 32], config.classes),
-            Self::LstmLm(_) => ModelInput::Bytes { longest: None },
-            Self::TransformerLm(config) => {
-                ModelInput::Bytes { longest: config.positions.then_some(config.context) }
-            }
-        }
-    }
-
-    /// Number of stored values: the parameters and the batch-norm statistics. Burn's `num_params` counts the same.
-    pub fn values(&self) -> u64 {
-        match self {
-            Self::MnistCnn(config) => config.values(),
-            Self::GlyphsCnn(config) => config.values(),
-            Self::ResNet(config) => config.values(),
-            Self::LstmLm(config) => config.values(),
-            Self::TransformerLm(config) => config.values(),
-        }
-    }
-
-    /// The ε of its batch norms; `None` for a network without any.
-    pub fn batch_norm_epsilon(&self) -> Option<f64> {
-        match self {
-            Self::MnistCnn(_) | Self::GlyphsCnn(_) | Self::ResNet(_) => Some(super::BATCH_NORM_EPSILON),
-            Self::LstmLm(_) | Self::TransformerLm(_) => None,
-        }
-    }
-
     /// Whether every setting is in its range, the settings agree and the network is at most [`MAX_VALUES`] large.
     ///
     /// # Errors
@@ -125,17 +121,10 @@ impl ModelConfig {
         check(table, section)?;
         let mut rest = table.clone();
         let kind = rest.remove("kind");
-        let rest = Value::Table(rest);
         // `check` has seen to the keys, the types and the kind, so that what fails here fails by name already.
-        let [mnist_cnn, glyphs_cnn, resnet, lstm_lm, _] = Self::KINDS;
-        let config = match kind.as_ref().and_then(Value::as_str) {
-            Some(kind) if kind == mnist_cnn => rest.try_into().map(Self::MnistCnn),
-            Some(kind) if kind == glyphs_cnn => rest.try_into().map(Self::GlyphsCnn),
-            Some(kind) if kind == resnet => rest.try_into().map(Self::ResNet),
-            Some(kind) if kind == lstm_lm => rest.try_into().map(Self::LstmLm),
-            _ => rest.try_into().map(Self::TransformerLm),
-        }
-        .map_err(|error| SettingError::invalid(section, error.message(), "a model"))?;
+        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let config = Self::of_kind(kind, Value::Table(rest))
+            .map_err(|error| SettingError::invalid(section, error.message(), "a model"))?;
         config.validate_together(section)?;
         Ok(config)
     }
@@ -158,55 +147,14 @@ impl ModelConfig {
 
     /// The keys of `section` for a network of this kind; of an unknown kind, `kind` alone.
     pub(crate) fn settings(kind: Option<&str>, section: &str) -> Vec<Setting> {
-        const CLASSES: (&str, Kind) = ("classes", Kind::Count { least: 2, most: 65_536 });
-        const WIDTH: Kind = Kind::Count { least: 1, most: 65_536 };
-        const CHANNELS: Kind = Kind::Counts { len: 3, least: 1, most: 4096 };
-        const LAYERS: Kind = Kind::Count { least: 1, most: 256 };
-        let names: &[(&str, Kind)] = match kind {
-            Some("mnist-cnn" | "glyphs-cnn") => &[("channels", CHANNELS), ("hidden", WIDTH), CLASSES],
-            Some("resnet") => &[
-                ("depth", Kind::Count { least: 8, most: 1202 }),
-                CLASSES,
-                ("shortcut", Kind::Choice(&["pad", "projection"])),
-            ],
-            Some("lstm-lm") => &[("embedding", WIDTH), ("hidden", WIDTH), ("layers", LAYERS)],
-            Some("transformer-lm") => &[
-                ("dim", WIDTH),
-                ("layers", LAYERS),
-                ("heads", WIDTH),
-                ("positions", Kind::Flag),
-                ("context", WIDTH),
-                ("activation", Kind::Choice(&["gelu", "relu"])),
-                // Burn needs less than 1; nobody needs more than this.
-                ("dropout", Kind::Number { least: 0.0, most: 0.9 }),
-            ],
-            _ => &[],
-        };
-        let mut settings = vec![Setting::required(section, "kind", Kind::Choice(&Self::KINDS))];
-        settings.extend(Setting::optional(section, names));
+        let mut settings = vec![Setting::required(section, "kind", Kind::Choice(Self::KINDS))];
+        settings.extend(Setting::optional(section, Self::keys(kind.unwrap_or_default())));
         settings
     }
 
-    /// What no single key can say: that they fit each other.
+    /// What no single key can say: that they fit each other, and how large the network is.
     fn validate_together(&self, section: &str) -> Result<(), SettingError> {
-        let key = |name| setting::dotted(section, name);
-        match self {
-            Self::ResNet(config) if config.depth % 6 != 2 => {
-                return Err(SettingError::invalid(
-                    key("depth"),
-                    config.depth,
-                    "a multiple of 6, plus 2: 20, 32, 44, 56, …",
-                ));
-            }
-            Self::TransformerLm(config) if config.dim % config.heads != 0 => {
-                return Err(SettingError::invalid(
-                    key("heads"),
-                    config.heads,
-                    format!("a divisor of `{}`, {}", key("dim"), config.dim),
-                ));
-            }
-            _ => {}
-        }
+        self.settings_fit(section)?;
         let values = self.values();
         if values > MAX_VALUES {
             return Err(SettingError::invalid(
@@ -240,34 +188,14 @@ fn check(table: &Table, section: &str) -> Result<(), SettingError> {
     setting::check_all(values.map(|(name, value)| (setting::dotted(section, name), value)), &settings)
 }
 
-/// Values of a layer `[outputs, inputs]` with one bias per output.
-pub(super) fn linear_values(inputs: usize, outputs: usize) -> u64 {
-    (inputs as u64 + 1) * outputs as u64
-}
-
-/// Values of a batch norm: scale, shift, mean and variance of each channel.
-pub(super) fn batch_norm_values(channels: usize) -> u64 {
-    4 * channels as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn every_default() -> [ModelConfig; 5] {
-        [
-            ModelConfig::MnistCnn(MnistCnnConfig::default()),
-            ModelConfig::GlyphsCnn(GlyphsCnnConfig::default()),
-            ModelConfig::ResNet(ResNetConfig::default()),
-            ModelConfig::LstmLm(LstmLmConfig::default()),
-            ModelConfig::TransformerLm(TransformerLmConfig::default()),
-        ]
-    }
-
     #[test]
     fn a_description_written_and_read_again_is_equal() {
-        for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
-            assert_eq!(config.kind(), kind);
+        for (config, kind) in ModelConfig::defaults().into_iter().zip(ModelConfig::KINDS) {
+            assert_eq!(config.kind(), *kind);
             config.validate().unwrap();
             let text = config.to_toml();
             assert!(text.starts_with(&format!("kind = \"{kind}\"\n")), "{text}");
@@ -278,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_kind_alone_gives_the_defaults() {
-        for (config, kind) in every_default().into_iter().zip(ModelConfig::KINDS) {
+        for (config, kind) in ModelConfig::defaults().into_iter().zip(ModelConfig::KINDS) {
             assert_eq!(ModelConfig::parse(&format!("kind = '{kind}'")).unwrap(), config);
         }
     }

@@ -8,7 +8,9 @@ use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
-use super::config::{batch_norm_values, linear_values};
+use super::counts::{batch_norm_values, linear_values};
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
+use super::setting::{self, Kind};
 
 /// Side of an image after three strides of two: 28, 14, 7, 4.
 const SIDE: usize = 4;
@@ -82,14 +84,32 @@ impl GlyphsCnnConfig {
             fc2: LinearConfig::new(self.hidden, self.classes).init(device).into(),
         }
     }
+}
 
-    pub(super) fn values(&self) -> u64 {
+impl NetworkConfig for GlyphsCnnConfig {
+    fn input(&self) -> ModelInput {
+        ModelInput::images([1, 28, 28], self.classes)
+    }
+
+    fn values(&self) -> u64 {
         let [first, second, third] = self.channels;
         9 * (first + first * second + second * third) as u64
             + batch_norm_values(first + second + third)
             + linear_values(third * SIDE * SIDE, self.hidden)
             + linear_values(self.hidden, self.classes)
     }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        Some(super::BATCH_NORM_EPSILON)
+    }
+
+    fn accept<V: NetworkVisitor>(self, visitor: V) -> V::Output {
+        visitor.images(|device| self.init(device))
+    }
+}
+
+impl Settings for GlyphsCnnConfig {
+    const KEYS: &'static [(&'static str, Kind)] = setting::IMAGE_CNN;
 }
 
 impl GlyphsCnn {

@@ -6,7 +6,9 @@ use burn::tensor::{Device, Int, Tensor};
 use fewbit_burn::nn::{Embedding, Linear};
 use serde::{Deserialize, Serialize};
 
-use super::config::linear_values;
+use super::counts::linear_values;
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
+use super::setting::{Kind, LAYERS, WIDTH};
 use super::{BYTES, ByteLanguageModel};
 
 /// Sizes of a [`LstmLm`].
@@ -51,8 +53,14 @@ impl LstmLmConfig {
             head: LinearConfig::new(self.hidden, BYTES).init(device).into(),
         }
     }
+}
 
-    pub(super) fn values(&self) -> u64 {
+impl NetworkConfig for LstmLmConfig {
+    fn input(&self) -> ModelInput {
+        ModelInput::Bytes { longest: None }
+    }
+
+    fn values(&self) -> u64 {
         // Four gates, each with one bias for the input and one for the state.
         let layer =
             |inputs| 4 * (linear_values(inputs, self.hidden) + linear_values(self.hidden, self.hidden));
@@ -61,6 +69,19 @@ impl LstmLmConfig {
             + (self.layers as u64).saturating_sub(1) * layer(self.hidden)
             + linear_values(self.hidden, BYTES)
     }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        None
+    }
+
+    fn accept<V: NetworkVisitor>(self, visitor: V) -> V::Output {
+        visitor.bytes(|device| self.init(device))
+    }
+}
+
+impl Settings for LstmLmConfig {
+    const KEYS: &'static [(&'static str, Kind)] =
+        &[("embedding", WIDTH), ("hidden", WIDTH), ("layers", LAYERS)];
 }
 
 impl LstmLm {

@@ -8,7 +8,9 @@ use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
-use super::config::{batch_norm_values, linear_values};
+use super::counts::{batch_norm_values, linear_values};
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
+use super::setting::{self, Kind};
 
 /// Side of an image after three 3×3 convolutions without padding: 28 − 3·2.
 const SIDE: usize = 22;
@@ -71,8 +73,14 @@ impl MnistCnnConfig {
             norm2: BatchNormConfig::new(self.classes).init(device).into(),
         }
     }
+}
 
-    pub(super) fn values(&self) -> u64 {
+impl NetworkConfig for MnistCnnConfig {
+    fn input(&self) -> ModelInput {
+        ModelInput::images([1, 28, 28], self.classes)
+    }
+
+    fn values(&self) -> u64 {
         let [first, second, third] = self.channels;
         linear_values(9, first)
             + linear_values(9 * first, second)
@@ -81,6 +89,18 @@ impl MnistCnnConfig {
             + linear_values(third * SIDE * SIDE, self.hidden)
             + linear_values(self.hidden, self.classes)
     }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        Some(super::BATCH_NORM_EPSILON)
+    }
+
+    fn accept<V: NetworkVisitor>(self, visitor: V) -> V::Output {
+        visitor.images(|device| self.init(device))
+    }
+}
+
+impl Settings for MnistCnnConfig {
+    const KEYS: &'static [(&'static str, Kind)] = setting::IMAGE_CNN;
 }
 
 impl MnistCnn {

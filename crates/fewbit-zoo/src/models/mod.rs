@@ -5,19 +5,22 @@
 //! reading one is a map of names.
 
 mod config;
+mod counts;
 mod glyphs_cnn;
 #[cfg(test)]
 mod learning;
 mod lstm_lm;
 mod mnist_cnn;
+mod network;
 mod resnet;
 pub(crate) mod setting;
 mod transformer_lm;
 
-pub use config::{MAX_VALUES, ModelConfig, ModelError, ModelInput};
+pub use config::{MAX_VALUES, ModelConfig, ModelError};
 pub use glyphs_cnn::{GlyphsCnn, GlyphsCnnConfig};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
 pub use mnist_cnn::{MnistCnn, MnistCnnConfig};
+pub use network::{AnyNetworkVisitor, ForAny, ModelInput, NetworkConfig, NetworkVisitor};
 pub use resnet::{ResNet, ResNetBlock, ResNetConfig, Shortcut};
 pub use setting::SettingError;
 pub use transformer_lm::{Activation, TransformerBlock, TransformerLm, TransformerLmConfig};

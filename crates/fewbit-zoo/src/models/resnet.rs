@@ -11,7 +11,9 @@ use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, fork, mean_of_pixels};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
-use super::config::{batch_norm_values, linear_values};
+use super::counts::{batch_norm_values, linear_values};
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
+use super::setting::{CLASSES, Kind, SettingError, dotted};
 
 /// Channels of the three stages.
 const CHANNELS: [usize; 3] = [16, 32, 64];
@@ -107,8 +109,14 @@ impl ResNetConfig {
     fn blocks(&self) -> usize {
         (self.depth.saturating_sub(2) / 6).max(1)
     }
+}
 
-    pub(super) fn values(&self) -> u64 {
+impl NetworkConfig for ResNetConfig {
+    fn input(&self) -> ModelInput {
+        ModelInput::images([3, 32, 32], self.classes)
+    }
+
+    fn values(&self) -> u64 {
         let conv = |inputs, outputs| (9 * inputs * outputs) as u64 + batch_norm_values(outputs);
         let mut inputs = CHANNELS[0];
         let mut total = conv(3, inputs) + linear_values(CHANNELS[2], self.classes);
@@ -121,6 +129,30 @@ impl ResNetConfig {
             inputs = outputs;
         }
         total
+    }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        Some(super::BATCH_NORM_EPSILON)
+    }
+
+    fn accept<V: NetworkVisitor>(self, visitor: V) -> V::Output {
+        visitor.images(|device| self.init(device))
+    }
+}
+
+impl Settings for ResNetConfig {
+    const KEYS: &'static [(&'static str, Kind)] = &[
+        ("depth", Kind::Count { least: 8, most: 1202 }),
+        CLASSES,
+        ("shortcut", Kind::Choice(&["pad", "projection"])),
+    ];
+
+    fn validate_together(&self, section: &str) -> Result<(), SettingError> {
+        if self.depth % 6 == 2 {
+            return Ok(());
+        }
+        let needed = "a multiple of 6, plus 2: 20, 32, 44, 56, …";
+        Err(SettingError::invalid(dotted(section, "depth"), self.depth, needed))
     }
 }
 

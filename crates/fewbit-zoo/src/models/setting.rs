@@ -139,6 +139,34 @@ impl Kind {
     }
 }
 
+/// How many classes a network tells apart.
+pub(crate) const CLASSES: (&str, Kind) = ("classes", Kind::Count { least: 2, most: 65_536 });
+/// Burn needs less than 1; nobody needs more than this.
+pub(crate) const DROPOUT: (&str, Kind) = ("dropout", Kind::Number { least: 0.0, most: 0.9 });
+/// A number of features.
+pub(crate) const WIDTH: Kind = Kind::Count { least: 1, most: 65_536 };
+/// A number of layers.
+pub(crate) const LAYERS: Kind = Kind::Count { least: 1, most: 256 };
+/// The keys of a network of three convolutions and two linear layers.
+pub(crate) const IMAGE_CNN: &[(&str, Kind)] =
+    &[("channels", Kind::Counts { len: 3, least: 1, most: 4096 }), ("hidden", WIDTH), CLASSES];
+
+/// That the first of two settings divides the second.
+///
+/// # Errors
+/// [`SettingError::InvalidValue`] naming both.
+pub(crate) fn divides(
+    section: &str,
+    (part, divisor): (&str, usize),
+    (whole, number): (&str, usize),
+) -> Result<(), SettingError> {
+    if number % divisor == 0 {
+        return Ok(());
+    }
+    let needed = format!("a divisor of `{}`, {number}", dotted(section, whole));
+    Err(SettingError::invalid(dotted(section, part), divisor, needed))
+}
+
 /// One known key.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Setting {

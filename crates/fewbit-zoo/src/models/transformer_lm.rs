@@ -6,7 +6,9 @@ use burn::tensor::{Device, Int, Tensor};
 use fewbit_burn::nn::{Embedding, LayerNorm, Linear, add, fork, gelu, relu, self_attention};
 use serde::{Deserialize, Serialize};
 
-use super::config::linear_values;
+use super::counts::linear_values;
+use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
+use super::setting::{self, DROPOUT, Kind, LAYERS, SettingError, WIDTH};
 use super::{BYTES, ByteLanguageModel};
 
 /// Standard deviation of fresh weights. Radford et al. 2019 (GPT-2) use it, with the layers that end a residual
@@ -119,8 +121,14 @@ impl TransformerLmConfig {
             head: Linear::new(&LinearConfig::new(self.dim, BYTES), device),
         }
     }
+}
 
-    pub(super) fn values(&self) -> u64 {
+impl NetworkConfig for TransformerLmConfig {
+    fn input(&self) -> ModelInput {
+        ModelInput::Bytes { longest: self.positions.then_some(self.context) }
+    }
+
+    fn values(&self) -> u64 {
         let dim = self.dim;
         let norm = 2 * dim as u64;
         let layer = 2 * norm
@@ -130,6 +138,30 @@ impl TransformerLmConfig {
             + linear_values(4 * dim, dim);
         let positions = if self.positions { self.context } else { 0 };
         ((BYTES + positions) * dim) as u64 + self.layers as u64 * layer + norm + linear_values(dim, BYTES)
+    }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        None
+    }
+
+    fn accept<V: NetworkVisitor>(self, visitor: V) -> V::Output {
+        visitor.bytes(|device| self.init(device))
+    }
+}
+
+impl Settings for TransformerLmConfig {
+    const KEYS: &'static [(&'static str, Kind)] = &[
+        ("dim", WIDTH),
+        ("layers", LAYERS),
+        ("heads", WIDTH),
+        ("positions", Kind::Flag),
+        ("context", WIDTH),
+        ("activation", Kind::Choice(&["gelu", "relu"])),
+        DROPOUT,
+    ];
+
+    fn validate_together(&self, section: &str) -> Result<(), SettingError> {
+        setting::divides(section, ("heads", self.heads), ("dim", self.dim))
     }
 }
 

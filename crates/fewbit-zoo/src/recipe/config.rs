@@ -396,15 +396,6 @@ const fn training_images_of(set: DataSetKind) -> Option<usize> {
     }
 }
 
-/// The kinds of model that take a set's records.
-pub(super) const fn models_for(set: DataSetKind) -> &'static [&'static str] {
-    match set {
-        DataSetKind::Glyphs | DataSetKind::Mnist => &["mnist-cnn", "glyphs-cnn"],
-        DataSetKind::Cifar10 => &["resnet"],
-        DataSetKind::Text => &["lstm-lm", "transformer-lm"],
-    }
-}
-
 impl DataConfig {
     const fn default_augment() -> Augment {
         Augment::None

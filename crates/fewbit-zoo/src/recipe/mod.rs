@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::data::DataSetKind;
 use crate::models::{ModelConfig, ModelInput, SettingError};
 
 /// Most records evaluated at once. A file says how it was evaluated, so this bounds what a stranger's
@@ -160,27 +161,39 @@ impl Recipe {
 
     fn validate_model_against_data(&self) -> Result<(), RecipeError> {
         let set = self.data.set;
+        if !is_for(&self.model, set) {
+            let fitting: Vec<_> = ModelConfig::defaults()
+                .iter()
+                .filter(|model| is_for(model, set))
+                .map(ModelConfig::kind)
+                .collect();
+            return Err(SettingError::invalid(
+                "model.kind",
+                format!("\"{}\"", self.model.kind()),
+                format!("a model for the data set `{set}`: {}", fitting.join(", ")),
+            )
+            .into());
+        }
         match (self.model.input(), config::images_of(set)) {
-            (ModelInput::Images { shape, .. }, Some((needed, _))) if shape != needed => {}
             (ModelInput::Images { classes, .. }, Some((_, needed))) if classes != needed => {
                 let needed = format!("{needed}, the classes of `{set}`");
-                return Err(SettingError::invalid("model.classes", classes, needed).into());
+                Err(SettingError::invalid("model.classes", classes, needed).into())
             }
-            (ModelInput::Bytes { longest: Some(most) }, None) if self.training.context > most => {
+            (ModelInput::Bytes { longest: Some(most) }, _) if self.training.context > most => {
                 let needed = format!("at most `model.context`, {most}");
                 let found = self.training.context;
-                return Err(SettingError::invalid("training.context", found, needed).into());
+                Err(SettingError::invalid("training.context", found, needed).into())
             }
-            (ModelInput::Images { .. }, Some(_)) | (ModelInput::Bytes { .. }, None) => {
-                return Ok(());
-            }
-            _ => {}
+            _ => Ok(()),
         }
-        Err(SettingError::invalid(
-            "model.kind",
-            format!("\"{}\"", self.model.kind()),
-            format!("a model for the data set `{set}`: {}", config::models_for(set).join(", ")),
-        )
-        .into())
+    }
+}
+
+/// Whether a model takes what a set holds.
+fn is_for(model: &ModelConfig, set: DataSetKind) -> bool {
+    match (model.input(), config::images_of(set)) {
+        (ModelInput::Images { shape, .. }, Some((needed, _))) => shape == needed,
+        (ModelInput::Bytes { .. }, None) => true,
+        _ => false,
     }
 }
