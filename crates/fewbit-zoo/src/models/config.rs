@@ -6,7 +6,10 @@ use toml::{Table, Value};
 
 use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
 use super::setting::{self, Kind, Setting, SettingError};
-use super::{GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, ResNetConfig, TransformerLmConfig};
+use super::{
+    BasicResNetConfig, DsCnnConfig, GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, MobileNetConfig,
+    ResNetConfig, TransformerLmConfig, VisionTransformerConfig, WideResNetConfig,
+};
 
 /// The most values a described network may have: 2^28, one gibibyte of floats.
 ///
@@ -87,6 +90,16 @@ networks! {
     GlyphsCnn(GlyphsCnnConfig) = "glyphs-cnn",
     /// `resnet`: a [`ResNet`](super::ResNet).
     ResNet(ResNetConfig) = "resnet",
+    /// `basic-resnet`: a [`BasicResNet`](super::BasicResNet), ResNet-18 for CIFAR.
+    BasicResNet(BasicResNetConfig) = "basic-resnet",
+    /// `wide-resnet`: a [`WideResNet`](super::WideResNet).
+    WideResNet(WideResNetConfig) = "wide-resnet",
+    /// `mobilenet`: a [`MobileNet`](super::MobileNet).
+    MobileNet(MobileNetConfig) = "mobilenet",
+    /// `vision-transformer`: a [`VisionTransformer`](super::VisionTransformer).
+    VisionTransformer(VisionTransformerConfig) = "vision-transformer",
+    /// `ds-cnn`: a [`DsCnn`](super::DsCnn).
+    DsCnn(DsCnnConfig) = "ds-cnn",
     /// `lstm-lm`: a [`LstmLm`](super::LstmLm).
     LstmLm(LstmLmConfig) = "lstm-lm",
     /// `transformer-lm`: a [`TransformerLm`](super::TransformerLm).
@@ -219,7 +232,7 @@ mod tests {
             ("kind = 'resnet'\ndepth = ", "not TOML"),
             ("kind = 3", "`kind` is 3"),
             ("kind = 'resnett'", "did you mean `resnet`?"),
-            ("kind = 'mamba'", "mnist-cnn, glyphs-cnn, resnet, lstm-lm, transformer-lm"),
+            ("kind = 'mamba'", &ModelConfig::KINDS.join(", ")),
             ("kind = 'resnet'\ndept = 20", "did you mean `depth`?"),
             ("kind = 'resnet'\ndepth = 21", "a multiple of 6, plus 2"),
             ("kind = 'resnet'\ndepth = 1e9", "a whole number from 8"),

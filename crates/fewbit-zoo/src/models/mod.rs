@@ -4,26 +4,42 @@
 //! the file so that the network can be built again. Field names are those of the checkpoints that people have, so that
 //! reading one is a map of names.
 
+mod basic_resnet;
 mod config;
+mod convolutions;
 mod counts;
+mod ds_cnn;
 mod glyphs_cnn;
 #[cfg(test)]
 mod learning;
 mod lstm_lm;
 mod mnist_cnn;
+mod mobilenet;
 mod network;
 mod resnet;
 pub(crate) mod setting;
+#[cfg(test)]
+mod sizes;
 mod transformer_lm;
+mod vision_transformer;
+mod wide_resnet;
 
+pub use basic_resnet::{BasicBlock, BasicResNet, BasicResNetConfig, Projection};
 pub use config::{MAX_VALUES, ModelConfig, ModelError};
+pub use ds_cnn::{DsCnn, DsCnnBlock, DsCnnConfig};
 pub use glyphs_cnn::{GlyphsCnn, GlyphsCnnConfig};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
 pub use mnist_cnn::{MnistCnn, MnistCnnConfig};
+pub use mobilenet::{MobileNet, MobileNetConfig, SeparableBlock};
 pub use network::{AnyNetworkVisitor, ForAny, ModelInput, NetworkConfig, NetworkVisitor};
 pub use resnet::{ResNet, ResNetBlock, ResNetConfig, Shortcut};
 pub use setting::SettingError;
 pub use transformer_lm::{Activation, TransformerBlock, TransformerLm, TransformerLmConfig};
+pub use vision_transformer::{
+    PatchEmbedding, VisionAttention, VisionBlock, VisionPerceptron, VisionTransformer,
+    VisionTransformerConfig,
+};
+pub use wide_resnet::{WideBlock, WideResNet, WideResNetConfig};
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};

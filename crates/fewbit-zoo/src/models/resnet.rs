@@ -4,13 +4,13 @@
 //! (no parameters) or 1×1 convolutions.
 
 use burn::module::Module;
-use burn::nn::conv::Conv2dConfig;
-use burn::nn::{BatchNormConfig, Initializer, LinearConfig, PaddingConfig2d};
+use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
 use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, fork, mean_of_pixels};
 use serde::{Deserialize, Serialize};
 
 use super::ImageClassifier;
+use super::convolutions::{conv, norm};
 use super::counts::{batch_norm_values, linear_values};
 use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
 use super::setting::{CLASSES, Kind, SettingError, dotted};
@@ -212,22 +212,6 @@ impl ResNetBlock {
         let kept = input.slice(burn::tensor::s![.., .., ..;2, ..;2]);
         Tensor::cat(vec![zeros.clone(), kept, zeros], 1)
     }
-}
-
-/// A convolution of `side`×`side` that keeps the image's size but for the stride; without bias, as a
-/// batch norm follows.
-fn conv(inputs: usize, outputs: usize, side: usize, stride: usize, device: &Device) -> Conv2d {
-    let around = side / 2;
-    let config = Conv2dConfig::new([inputs, outputs], [side, side])
-        .with_stride([stride, stride])
-        .with_padding(PaddingConfig2d::Explicit(around, around, around, around))
-        .with_bias(false)
-        .with_initializer(Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false });
-    Conv2d::new(&config, device)
-}
-
-fn norm(channels: usize, device: &Device) -> BatchNorm {
-    BatchNorm::new(&BatchNormConfig::new(channels), device)
 }
 
 impl ImageClassifier for ResNet {
