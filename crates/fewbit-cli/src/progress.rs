@@ -106,6 +106,8 @@ fn value_of(metric: &str, value: f64) -> String {
     match metric {
         "accuracy" => format!("accuracy {:.2} %", 100.0 * value),
         "bits_per_byte" => format!("{value:.4} bits/byte"),
+        "perplexity" => format!("perplexity {value:.2}"),
+        "sdr_db" => format!("SDR {value:.2} dB"),
         _ => format!("{metric} {value}"),
     }
 }

@@ -4,13 +4,15 @@ mod reference;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use fewbit_burn::StoredModel;
-use fewbit_zoo::models::{ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor};
+use fewbit_zoo::models::{
+    ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel,
+};
 use reference::{Fixture, numbers};
 
-/// The logits of a fixture's images.
-struct Logits<'f>(&'f Fixture, StoredModel);
+/// What a network makes of a fixture's input.
+struct Forward<'f>(&'f Fixture, StoredModel);
 
-impl NetworkVisitor for Logits<'_> {
+impl NetworkVisitor for Forward<'_> {
     type Output = (Vec<usize>, Vec<f32>);
 
     fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
@@ -25,14 +27,33 @@ impl NetworkVisitor for Logits<'_> {
     }
 
     fn bytes<M: ByteLanguageModel>(self, _: impl Fn(&Device) -> M) -> Self::Output {
-        unreachable!("a fixture of images")
+        unreachable!("no fixture is of bytes")
+    }
+
+    fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Self(fixture, weights) = self;
+        let device = Device::flex();
+        let network = weights.load_into(build(&device)).unwrap();
+        let nats = network.nats(&fixture.tokens, &fixture.targets, &device);
+        (fixture.output.clone(), nats.into_data().try_to_vec().unwrap())
+    }
+
+    fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Self(fixture, weights) = self;
+        let device = Device::flex();
+        let network = weights.load_into(build(&device)).unwrap();
+        let shape: [usize; 3] = fixture.input.clone().try_into().unwrap();
+        let samples: Vec<f32> =
+            numbers("input", shape.iter().product()).into_iter().map(|u| u as f32).collect();
+        let sources = network.separate(Tensor::from_data(TensorData::new(samples, shape), &device));
+        (sources.dims().to_vec(), sources.into_data().try_to_vec().unwrap())
     }
 }
 
 fn agrees(name: &str) {
     let fixture = Fixture::read(name);
     let model = ModelConfig::parse(&fixture.model).unwrap();
-    let (shape, logits) = model.accept(Logits(&fixture, fixture.weights()));
+    let (shape, logits) = model.accept(Forward(&fixture, fixture.weights()));
     fixture.compare(&shape, &logits);
 }
 
@@ -49,4 +70,7 @@ agree! {
     ds_cnn: "ds-cnn",
     vision_transformer: "vision-transformer",
     deit: "deit",
+    adaptive_transformer: "adaptive-transformer",
+    demucs: "demucs",
+    demucs_that_resamples: "demucs-resampled",
 }

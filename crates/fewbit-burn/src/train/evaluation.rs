@@ -10,7 +10,7 @@ use super::outcome::TrainError;
 use super::paired::sign_test;
 use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
 use super::state::State;
-use super::task::{Score, Split, Task, evaluate, mean};
+use super::task::{Score, Split, Task, evaluate};
 use super::trainer::Trainer;
 use crate::config::QuantizationConfig;
 use crate::method::FixedWidth;
@@ -56,16 +56,24 @@ impl<T: Task> Trainer<'_, T> {
         let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
         for step in 0..self.config.norm_batches {
             forward_only(&device, || self.task.loss(&model, &batches.at(step), seed, &device));
+            self.check_records()?;
         }
         Ok(stored.with_running_statistics_of(StoredModel::float(&model)?))
     }
 
+    /// That every record could be had so far.
+    pub(super) fn check_records(&self) -> Result<(), TrainError> {
+        self.task.failure().map_or(Ok(()), |reason| Err(TrainError::Record(reason)))
+    }
+
     /// The scores of the network in the bytes of a file, through the reader.
-    fn score(&self, bytes: &[u8], split: Split) -> Result<(Vec<Score>, StoredModel), LoadError> {
-        let stored = StoredModel::from_bytes(bytes)?;
+    fn score(&self, bytes: &[u8], split: Split) -> Result<(Vec<Score>, StoredModel), TrainError> {
+        let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
         let model = stored.load_into(self.task.init(&self.device))?;
         let batch_size = self.config.evaluation_batch_size;
-        Ok((evaluate(self.task, &model, split, batch_size, &self.device), stored))
+        let scores = evaluate(self.task, &model, split, batch_size, &self.device);
+        self.check_records()?;
+        Ok((scores, stored))
     }
 
     /// The row of an evaluation on the validation records.
@@ -78,7 +86,7 @@ impl<T: Task> Trainer<'_, T> {
             phase: state.phase().to_owned(),
             split: Split::Validation,
             metric: self.task.metric().name().to_owned(),
-            value: mean(&scores),
+            value: self.task.metric().of(&scores),
             bytes: bytes.len() as u64,
             mean_bits: stored.mean_bits(),
             soft_bytes: soft_bits.map(|bits| bits / 8.0),
@@ -108,7 +116,7 @@ impl<T: Task> Trainer<'_, T> {
             step: state.step,
             method,
             metric: self.task.metric().name().to_owned(),
-            value: mean(scores),
+            value: self.task.metric().of(scores),
             bytes: bytes as u64,
             float_bytes: stored.float_bytes(),
             mean_bits: stored.mean_bits(),

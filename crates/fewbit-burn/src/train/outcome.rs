@@ -54,6 +54,9 @@ pub enum TrainError {
     /// There is nothing to train on.
     #[error("the training set has no record left beside the validation split")]
     NoRecords,
+    /// A record could not be had.
+    #[error("{0}")]
+    Record(String),
     /// No checkpoint is sound.
     #[error("no checkpoint of `{}` is sound, the newest is not because: {newest}", run.display())]
     AllDamaged {

@@ -23,6 +23,10 @@ pub enum Metric {
     Accuracy,
     /// Bits needed per byte of text; smaller is better.
     BitsPerByte,
+    /// e to the mean nats per word of text; smaller is better.
+    Perplexity,
+    /// Signal-to-distortion ratio in dB; larger is better.
+    SignalToDistortion,
 }
 
 impl Metric {
@@ -31,20 +35,31 @@ impl Metric {
         match self {
             Self::Accuracy => "accuracy",
             Self::BitsPerByte => "bits_per_byte",
+            Self::Perplexity => "perplexity",
+            Self::SignalToDistortion => "sdr_db",
+        }
+    }
+
+    /// The metric of all records.
+    pub fn of(self, scores: &[Score]) -> f64 {
+        match self {
+            Self::Perplexity => mean(scores).exp(),
+            Self::Accuracy | Self::BitsPerByte | Self::SignalToDistortion => mean(scores),
         }
     }
 }
 
-/// The score of one record: the metric is the sum of the values over the sum of the weights.
+/// The score of one record; [`Metric::of`] makes the metric of all, mostly the sum of the values over that of the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// 1 or 0 for a classified image, bits for a piece of text.
+    /// 1 or 0 for a classified image, bits for a piece of text, nats for one of words, decibels, summed over the sources,
+    /// for a track.
     pub value: f64,
-    /// 1 for an image, bytes for a piece of text.
+    /// 1 for an image, bytes or words for a piece of text, sources for a track.
     pub weight: f64,
 }
 
-/// The metric over all records; 0 for none.
+/// The sum of the values over that of the weights; 0 for none.
 pub fn mean(scores: &[Score]) -> f64 {
     let weight: f64 = scores.iter().map(|score| score.weight).sum();
     let value: f64 = scores.iter().map(|score| score.value).sum();
@@ -120,6 +135,12 @@ pub trait Task {
 
     /// A check sum of data and settings that a resumed run must share.
     fn fingerprint(&self) -> u32;
+
+    /// Why a record could not be had that was asked for since the task was made. What came of such a batch is not
+    /// used.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The scores of every record of `split`, `batch_size` at a time.

@@ -295,6 +295,7 @@ impl<'a, T: Task> Trainer<'a, T> {
             Some(teacher) => self.task.distilled_loss(model, teacher, &batch, seed, &device),
             None => self.task.loss(model, &batch, seed, &device),
         };
+        self.check_records()?;
         let loss_value: f64 = loss.clone().detach().into_scalar();
         if !loss_value.is_finite() {
             state.check_finite()?;

@@ -192,7 +192,7 @@ fn names(details: &[Details]) -> Vec<String> {
 fn frontier<'a>(name: &str, details: impl Iterator<Item = &'a Details>) -> Markup {
     let rows: Vec<_> = details.flat_map(|one| &one.history.results).collect();
     let Some(first) = rows.first() else { return html! {} };
-    let is_lower_better = first.metric != "accuracy";
+    let is_lower_better = metric::is_lower_better(&first.metric);
     let scale = if first.metric == "accuracy" { 100.0 } else { 1.0 };
     let mut methods: Vec<Method> = Vec::new();
     for row in rows.iter().filter(|row| row.metric == first.metric) {

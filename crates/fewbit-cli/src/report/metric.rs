@@ -1,12 +1,18 @@
-//! How the metrics of tasks are printed: accuracy in percent, bits per byte as they are.
+//! How the metrics of tasks are printed: accuracy in percent, the others as they are.
 
 /// The metric as a heading.
 pub(crate) fn title(metric: &str) -> &str {
     match metric {
         "accuracy" => "accuracy",
         "bits_per_byte" => "bits/byte",
+        "sdr_db" => "SDR, dB",
         other => other,
     }
+}
+
+/// Whether a smaller value is the better one.
+pub(crate) fn is_lower_better(metric: &str) -> bool {
+    matches!(metric, "bits_per_byte" | "perplexity")
 }
 
 /// A value under its heading, with `%` where it is a percentage.
@@ -18,6 +24,8 @@ pub(crate) fn value(metric: &str, value: f64) -> String {
 pub(crate) fn with_unit(metric: &str, number: f64) -> String {
     match metric {
         "accuracy" => value(metric, number),
+        "perplexity" => format!("perplexity {}", value(metric, number)),
+        "sdr_db" => format!("SDR {} dB", value(metric, number)),
         _ => format!("{} {}", value(metric, number), title(metric)),
     }
 }
@@ -26,6 +34,7 @@ pub(crate) fn with_unit(metric: &str, number: f64) -> String {
 pub(crate) fn spread(metric: &str, mean: f64, standard_deviation: Option<f64>) -> String {
     let (scale, decimals, unit) = match metric {
         "accuracy" => (100.0, 2, " %"),
+        "perplexity" | "sdr_db" => (1.0, 2, ""),
         _ => (1.0, 4, ""),
     };
     let deviation = standard_deviation

@@ -97,8 +97,8 @@ pub enum Padding {
 /// How a training image is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augmentation {
-    /// The image is shifted by up to this many pixels each way, every shift equally likely.
-    pub crop_padding: usize,
+    /// The image is shifted by up to this many rows and columns each way, every shift equally likely.
+    pub crop_padding: [usize; 2],
     /// What the shift brings into view.
     pub padding: Padding,
     /// Whether every other image, by chance, is mirrored left to right.
@@ -107,9 +107,13 @@ pub struct Augmentation {
 
 impl Augmentation {
     /// The image as it is.
-    pub const NONE: Self = Self { crop_padding: 0, padding: Padding::Black, horizontal_flip: false };
+    pub const NONE: Self = Self { crop_padding: [0; 2], padding: Padding::Black, horizontal_flip: false };
     /// The usual one for CIFAR-10: crop with 4 pixels of black padding, horizontal flip (He et al. 2015, section 4.2).
-    pub const CIFAR10: Self = Self { crop_padding: 4, padding: Padding::Black, horizontal_flip: true };
+    pub const CIFAR10: Self = Self { crop_padding: [4; 2], padding: Padding::Black, horizontal_flip: true };
+    /// Spectrograms `[frames, bands]` moved by up to five frames, a tenth of a second (Warden 2018 does so), with silence
+    /// behind.
+    pub const TIME_SHIFT: Self =
+        Self { crop_padding: [5, 0], padding: Padding::Black, horizontal_flip: false };
 }
 
 /// The random numbers that decide one image's variation.
@@ -137,15 +141,15 @@ pub fn augment(
     out: &mut [f32],
 ) {
     normalization.check(image, shape, out);
-    let padding = augmentation.crop_padding;
+    let [rows, columns] = augmentation.crop_padding;
     assert!(
-        augmentation.padding != Padding::Reflect || padding < shape.height.min(shape.width),
-        "a mirrored border of {padding} pixels needs an image larger than that"
+        augmentation.padding != Padding::Reflect || (rows < shape.height && columns < shape.width),
+        "a mirrored border of {rows} rows and {columns} columns needs an image larger than that"
     );
     let mut rng = CounterRng::new(&[STREAM, draw.seed, draw.epoch, draw.record]);
     // All three are drawn whatever the settings, so that the crop stays the same when the flip is switched off.
-    let down = rng.below(2 * padding + 1) as isize - padding as isize;
-    let right = rng.below(2 * padding + 1) as isize - padding as isize;
+    let down = rng.below(2 * rows + 1) as isize - rows as isize;
+    let right = rng.below(2 * columns + 1) as isize - columns as isize;
     let mirrored = rng.chance(0.5) && augmentation.horizontal_flip;
 
     let columns: Vec<Option<usize>> = (0..shape.width)

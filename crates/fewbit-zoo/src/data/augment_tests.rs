@@ -85,7 +85,7 @@ fn an_image_depends_on_seed_epoch_and_record_alone() {
 /// Every output is the image seen through one of the (2p + 1)² windows, mirrored or not, and each of them occurs.
 #[test]
 fn every_shift_and_flip_occurs_and_nothing_else() {
-    let augmentation = Augmentation { crop_padding: 1, padding: Padding::Black, horizontal_flip: true };
+    let augmentation = Augmentation { crop_padding: [1; 2], padding: Padding::Black, horizontal_flip: true };
     let window = |down: isize, right: isize, mirrored: bool| -> Vec<f32> {
         let (height, width) = (SHAPE.height as isize, SHAPE.width as isize);
         let mut out = Vec::new();
@@ -123,7 +123,7 @@ fn every_shift_and_flip_occurs_and_nothing_else() {
 fn black_is_normalised_and_zero_is_not() {
     let normalization = Normalization::new(&[0.5, 0.5], &[0.5, 0.5]).unwrap();
     let extremes = |padding| {
-        let augmentation = Augmentation { crop_padding: 2, padding, horizontal_flip: false };
+        let augmentation = Augmentation { crop_padding: [2; 2], padding, horizontal_flip: false };
         let values: Vec<f32> =
             (0..50).flat_map(|record| varied(augmentation, &normalization, draw(record))).collect();
         // Pixels 1..=24 of 255 are all between these two.

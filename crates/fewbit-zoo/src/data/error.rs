@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::DataSetKind;
+use super::stems::SoundFormat;
 
 /// Why a data set could not be loaded.
 ///
@@ -14,7 +15,10 @@ use super::DataSetKind;
 #[non_exhaustive]
 pub enum DataError {
     /// The set needs a path and none was given.
-    #[error("data set `{kind}` needs a path: pass `--data {}`; get {}", kind.path_hint(), kind.where_to_get())]
+    #[error(
+        "data set `{kind}` needs a path: pass `--data {}`{}; get {}",
+        kind.path_hint(), if kind.sources().is_empty() { "" } else { ", or `--download`" }, kind.where_to_get()
+    )]
     PathNotGiven {
         /// The set that was asked for.
         kind: DataSetKind,
@@ -33,7 +37,7 @@ pub enum DataError {
         looked_for: String,
     },
     /// The name is none of [`DataSetKind::ALL`].
-    #[error("unknown data set `{found}`: known are glyphs, mnist, cifar10 and text")]
+    #[error("unknown data set `{found}`: known are {}", DataSetKind::NAMES.join(", "))]
     UnknownKind {
         /// The name as given.
         found: String,
@@ -172,6 +176,135 @@ pub enum DataError {
         /// The names found.
         found: Vec<String>,
     },
+    /// The classes to be judged by are not those that were learned.
+    #[error(
+        "`{}`: {} classes of train/ missing ({}), {} that train/ has not ({})",
+        path.display(), missing.len(), FirstFew(missing), unknown.len(), FirstFew(unknown)
+    )]
+    ClassesDiffer {
+        /// The folder of the test set.
+        path: PathBuf,
+        /// Classes of the training set alone.
+        missing: Vec<String>,
+        /// Classes of the test set alone.
+        unknown: Vec<String>,
+    },
+    /// Bytes that are no text.
+    #[error("`{}`: not text in UTF-8: {source}", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Where, and why.
+        source: std::str::Utf8Error,
+    },
+    /// A part of a text with nothing to predict.
+    #[error("`{}`: {found} words, line ends included, at least {needed} needed", path.display())]
+    TooFewWords {
+        /// The file.
+        path: PathBuf,
+        /// Words found.
+        found: usize,
+        /// Words needed.
+        needed: usize,
+    },
+    /// A file of sound that is cut, damaged or none.
+    #[error("`{}`: not a whole WAV recording: {source}", path.display())]
+    Wav {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's reason.
+        source: hound::Error,
+    },
+    /// A file of sound in a form that is not read.
+    #[error(
+        "`{}`: {bits} bits {}, {channels} channels, {sample_rate} samples a second; 16 or 24 bits integer or 32 bits float in 1 or 2 channels needed",
+        path.display(), if *is_float { "float" } else { "integer" }
+    )]
+    WavFormat {
+        /// The file.
+        path: PathBuf,
+        /// Bits of a sample.
+        bits: u16,
+        /// Whether samples are floats.
+        is_float: bool,
+        /// Channels.
+        channels: u16,
+        /// Samples a second.
+        sample_rate: u32,
+    },
+    /// A sound is sampled in another way than those before it.
+    #[error("`{}`: {found} found, {needed} needed as in the sounds before", path.display())]
+    SoundFormat {
+        /// The file or the track's folder.
+        path: PathBuf,
+        /// Its format.
+        found: SoundFormat,
+        /// That of the first sound.
+        needed: SoundFormat,
+    },
+    /// The sounds of one track are not equally long.
+    #[error("track `{track}`: `{sound}` has {found} samples in each channel, {needed} needed as in `drums`")]
+    TrackLength {
+        /// The track.
+        track: String,
+        /// The source, or `mixture`.
+        sound: &'static str,
+        /// Its length.
+        found: usize,
+        /// That of the first source.
+        needed: usize,
+    },
+    /// A track without one of its sources.
+    #[error("`{}`: no `{source_name}.wav`: every source of a track is needed", track.display())]
+    SourceMissing {
+        /// The track's folder.
+        track: PathBuf,
+        /// The source.
+        source_name: &'static str,
+    },
+    /// No recording of a word.
+    #[error(
+        "`{}`: no recordings of words: looked for WORD/NAME.wav with a testing_list.txt, train/WORD/NAME.wav, or WORD_SPEAKER_NUMBER.wav",
+        path.display()
+    )]
+    NoRecordings {
+        /// The folder or archive.
+        path: PathBuf,
+    },
+    /// No recording for one of the parts.
+    #[error("`{}`: no recordings that can be used in the {part} part, at least 1 needed", path.display())]
+    EmptyPart {
+        /// The folder or archive.
+        path: PathBuf,
+        /// `train` or `test`.
+        part: &'static str,
+    },
+    /// Too few or too many words to tell apart.
+    #[error("`{}`: {found} word{} in the train part, 2 to 256 needed", path.display(), if *found == 1 { "" } else { "s" })]
+    WordCount {
+        /// The folder or archive.
+        path: PathBuf,
+        /// Words found.
+        found: usize,
+    },
+    /// A word to test that cannot have been learned.
+    #[error("`{}`: the word `{word}` has no recording in the train part", path.display())]
+    UnknownWord {
+        /// The recording.
+        path: PathBuf,
+        /// Its word.
+        word: String,
+    },
+    /// A recording unlike the others.
+    #[error("`{}`: {found} samples a second, {needed} needed as in the recordings before", path.display())]
+    SampleRate {
+        /// The recording.
+        path: PathBuf,
+        /// Its rate.
+        found: u32,
+        /// That of the others.
+        needed: u32,
+    },
     /// Pixels or labels that do not make a set.
     #[error(
         "an image set of {labels} labels and {values_per_image} values per image needs {} pixel values, {pixels} found",
@@ -221,5 +354,16 @@ impl std::fmt::Display for ByteCount {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(found, needed) = *self;
         if found > needed { write!(out, "more than {needed}") } else { write!(out, "{found}") }
+    }
+}
+
+/// Prints at most three names, and whether there are more.
+struct FirstFew<'n>(&'n [String]);
+
+impl std::fmt::Display for FirstFew<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let few = self.0.len().min(3);
+        out.write_str(&self.0[..few].join(", "))?;
+        if few < self.0.len() { out.write_str(", …") } else { Ok(()) }
     }
 }

@@ -1,16 +1,27 @@
-//! The data sets of the benchmarks: one that is generated, three that are read from files.
+//! The data sets of the benchmarks: one that is generated, the others read from files.
 //!
 //! Nothing here knows a tensor library: images are bytes, [`augment`] turns one into floats.
 
+mod archive;
 pub mod augment;
 mod bounded;
 pub mod cifar10;
+pub mod cifar100;
+mod cifar_records;
+pub mod class_folders;
+mod corrupt;
+pub mod download;
 mod error;
 pub mod glyphs;
 mod image_set;
+pub mod keywords;
 pub mod mnist;
+mod picture;
 mod random;
+pub mod stems;
 pub mod text;
+mod wav;
+pub mod words;
 
 use std::fmt;
 use std::path::Path;
@@ -18,9 +29,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::corrupt::OnCorrupt;
 pub use self::error::DataError;
 pub use self::image_set::{ImageData, ImageSet, ImageShape};
 pub use self::text::TextSet;
+pub use self::words::WordSet;
 
 /// The data sets, by the names they have in recipes and on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,17 +45,45 @@ pub enum DataSetKind {
     Mnist,
     /// Photographs of ten kinds of things, 3 × 32 × 32.
     Cifar10,
+    /// Photographs of a hundred kinds of things, 3 × 32 × 32.
+    Cifar100,
+    /// Pictures of any size in a folder for each class.
+    #[serde(rename = "class-folders")]
+    ClassFolders,
+    /// Recordings of spoken words, 1 × frames × bands.
+    Keywords,
     /// Any text as bytes.
     Text,
+    /// A text of words parted by spaces.
+    Words,
+    /// Tracks of music with the sounds that they are the sum of.
+    Stems,
 }
 
 impl DataSetKind {
     /// Every data set.
-    pub const ALL: [Self; 4] = [Self::Glyphs, Self::Mnist, Self::Cifar10, Self::Text];
+    pub const ALL: [Self; 9] = [
+        Self::Glyphs,
+        Self::Mnist,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::ClassFolders,
+        Self::Keywords,
+        Self::Text,
+        Self::Words,
+        Self::Stems,
+    ];
 
     /// The names of all, in the order of [`ALL`](Self::ALL).
-    pub const NAMES: [&str; 4] =
-        [Self::ALL[0].name(), Self::ALL[1].name(), Self::ALL[2].name(), Self::ALL[3].name()];
+    pub const NAMES: [&str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut place = 0;
+        while place < names.len() {
+            names[place] = Self::ALL[place].name();
+            place += 1;
+        }
+        names
+    };
 
     /// The name in recipes and on the command line; [`FromStr`] takes it back.
     pub const fn name(self) -> &'static str {
@@ -50,7 +91,35 @@ impl DataSetKind {
             Self::Glyphs => "glyphs",
             Self::Mnist => "mnist",
             Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::ClassFolders => "class-folders",
+            Self::Keywords => "keywords",
             Self::Text => "text",
+            Self::Words => "words",
+            Self::Stems => "stems",
+        }
+    }
+
+    /// What its records are.
+    pub const fn records(self) -> Records {
+        match self {
+            Self::Glyphs | Self::Mnist => Records::images([1, 28, 28], 10),
+            Self::Cifar10 => Records::images([3, 32, 32], 10),
+            Self::Cifar100 => Records::images([3, 32, 32], 100),
+            Self::ClassFolders => Records::Images { shape: [Some(3), None, None], classes: None },
+            Self::Keywords => Records::Images { shape: [Some(1), None, None], classes: None },
+            Self::Text => Records::Bytes,
+            Self::Words => Records::Words,
+            Self::Stems => Records::Mixtures,
+        }
+    }
+
+    /// Training images of the sets that are the same everywhere.
+    pub(crate) const fn training_images(self) -> Option<usize> {
+        match self {
+            Self::Mnist => Some(60_000),
+            Self::Cifar10 | Self::Cifar100 => Some(50_000),
+            _ => None,
         }
     }
 
@@ -64,7 +133,8 @@ impl DataSetKind {
         match self {
             Self::Glyphs => "NOTHING",
             Self::Mnist => "FOLDER",
-            Self::Cifar10 => "FOLDER_OR_TAR",
+            Self::Cifar10 | Self::Cifar100 | Self::Keywords => "FOLDER_OR_TAR",
+            Self::ClassFolders | Self::Words | Self::Stems => "FOLDER",
             Self::Text => "FILE",
         }
     }
@@ -76,9 +146,52 @@ impl DataSetKind {
             Self::Mnist => {
                 "the IDX files, e.g. from yann.lecun.com/exdb/mnist or the Hugging Face set ylecun/mnist"
             }
-            Self::Cifar10 => "the binary version from www.cs.toronto.edu/~kriz/cifar.html",
+            Self::Cifar10 | Self::Cifar100 => "the binary version from www.cs.toronto.edu/~kriz/cifar.html",
+            Self::ClassFolders => {
+                "pictures in train/CLASS and val/CLASS, e.g. ImageNet from www.image-net.org"
+            }
+            Self::Keywords => {
+                "Speech Commands from www.tensorflow.org/datasets, or the Free Spoken Digit Dataset from GitHub"
+            }
             Self::Text => "any text, e.g. a book from www.gutenberg.org",
+            Self::Words => {
+                "WikiText-103 or WikiText-2 at word level, e.g. the Hugging Face set Salesforce/wikitext"
+            }
+            Self::Stems => "MUSDB18-HQ, e.g. from zenodo.org",
         }
+    }
+}
+
+/// What a record of a set is, as far as the set's name says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// An image with its class.
+    Images {
+        /// Channels, height and width, where the set and not the network says them.
+        shape: [Option<usize>; 3],
+        /// Number of classes, where the set's name says it.
+        classes: Option<usize>,
+    },
+    /// A sequence of bytes.
+    Bytes,
+    /// A sequence of words.
+    Words,
+    /// A sound and those that it is the sum of.
+    Mixtures,
+}
+
+impl Records {
+    /// What they are, in a word.
+    pub(crate) const fn noun(self) -> &'static str {
+        match self {
+            Self::Images { .. } => "images",
+            Self::Bytes | Self::Words => "text",
+            Self::Mixtures => "sounds",
+        }
+    }
+
+    const fn images([channels, height, width]: [usize; 3], classes: usize) -> Self {
+        Self::Images { shape: [Some(channels), Some(height), Some(width)], classes: Some(classes) }
     }
 }
 
@@ -105,14 +218,15 @@ impl FromStr for DataSetKind {
 ///
 /// # Errors
 /// [`DataError::PathNotGiven`], [`DataError::NotFound`], whatever is wrong with the files, and
-/// [`DataError::NotImages`] for text.
+/// [`DataError::NotImages`] for sets that are not of images of one size.
 pub fn load_images(kind: DataSetKind, path: Option<&Path>, seed: u64) -> Result<ImageData, DataError> {
-    let given = || path.ok_or(DataError::PathNotGiven { kind });
+    let given = || path_given(kind, path);
     match kind {
         DataSetKind::Glyphs => Ok(glyphs::generate(seed, glyphs::DEFAULT_TRAIN_IMAGES)),
         DataSetKind::Mnist => mnist::load(given()?),
         DataSetKind::Cifar10 => cifar10::load(given()?),
-        DataSetKind::Text => Err(DataError::NotImages { kind }),
+        DataSetKind::Cifar100 => cifar100::load(given()?, cifar100::Labels::Fine),
+        _ => Err(DataError::NotImages { kind }),
     }
 }
 
@@ -122,7 +236,12 @@ pub fn load_images(kind: DataSetKind, path: Option<&Path>, seed: u64) -> Result<
 /// [`DataError::PathNotGiven`] and those of [`text::load`].
 pub fn load_text(path: Option<&Path>) -> Result<TextSet, DataError> {
     let kind = DataSetKind::Text;
-    text::load(path.ok_or(DataError::PathNotGiven { kind })?)
+    text::load(path_given(kind, path)?)
+}
+
+/// The path, which the set needs.
+pub(crate) fn path_given(kind: DataSetKind, path: Option<&Path>) -> Result<&Path, DataError> {
+    path.ok_or(DataError::PathNotGiven { kind })
 }
 
 #[cfg(test)]

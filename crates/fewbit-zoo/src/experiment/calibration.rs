@@ -10,9 +10,8 @@ use fewbit_burn::calibration::Calibration;
 use fewbit_burn::train::Task;
 
 use super::ExperimentError;
-use super::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
-use crate::data::augment::Augmentation;
-use crate::data::{ImageData, TextSet};
+use super::data::{Data, load};
+use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use crate::models::BATCH_NORM_MOMENTUM;
 use crate::recipe::Recipe;
 
@@ -33,26 +32,8 @@ impl<'a> Calibrator<'a> {
     /// # Errors
     /// [`ExperimentError`] for the data, or where they do not fit the model or are fewer.
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>, records: usize) -> Result<Self, ExperimentError> {
-        let data = load(recipe.data.set, path)?;
-        check_fit(&recipe.model, recipe.data.set, &data)?;
-        let too_few = |found| Err(ExperimentError::CalibrationRecords { found, needed: records });
-        let data = match data {
-            Data::Images(images) if images.train.len() < records => return too_few(images.train.len()),
-            Data::Images(images) => {
-                let (train, test) = (images.train.split_last(records).1, images.test.range(0..0));
-                Data::Images(ImageData { train, test })
-            }
-            Data::Text(TextSet { train, .. }) => {
-                let context = recipe.training.context;
-                // A window for the shift of all, and the last target, as training has them.
-                let found = (train.len().saturating_sub(1) / context.max(1)).saturating_sub(1);
-                if found < records {
-                    return too_few(found);
-                }
-                let bytes = (records + 1).saturating_mul(context) + 1;
-                Data::Text(TextSet { train: train[train.len() - bytes..].to_vec(), test: Vec::new() })
-            }
-        };
+        let loaded = load(recipe.data.set, path, &recipe.model, recipe.data.on_corrupt)?;
+        let data = loaded.data.last(records, recipe.window())?;
         Ok(Self { recipe, data })
     }
 
@@ -119,12 +100,7 @@ impl<'a> Calibrator<'a> {
     where
         V: TaskVisitor<Output = Result<O, ExperimentError>>,
     {
-        let settings = TaskSettings {
-            set: self.recipe.data.set,
-            validation: 0,
-            augmentation: Augmentation::NONE,
-            context: self.recipe.training.context,
-        };
+        let settings = TaskSettings::plain(self.recipe, 0);
         with_task(&self.recipe.model, self.data.clone(), settings, visitor)
     }
 }

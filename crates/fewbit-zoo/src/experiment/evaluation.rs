@@ -4,15 +4,16 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use fewbit::ContainerReader;
-use fewbit_burn::train::{Metric, Split, Task, evaluate, mean};
+use fewbit_burn::train::{Metric, Split, Task, TrainError, evaluate};
 use fewbit_burn::{LoadError, StoredModel, value_count};
 
-use super::tasks::{TaskSettings, TaskVisitor, check_fit, load, with_task};
+use super::data::load;
+use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL};
-use crate::data::DataSetKind;
 use crate::data::augment::Augmentation;
+use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::{ModelConfig, ModelInput};
-use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH};
+use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT};
 
 /// What `eval` found.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,16 @@ pub struct Evaluation {
     pub data: String,
     /// The kind of model.
     pub model: String,
+}
+
+/// The data set that the network in the bytes of a file was trained on.
+///
+/// # Errors
+/// [`ExperimentError`]: bytes that are no such file, or metadata that is missing or wrong.
+pub fn data_set_of(bytes: &[u8]) -> Result<DataSetKind, ExperimentError> {
+    let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
+    let name = reader.metadata(DATA).ok_or(ExperimentError::MetadataMissing { key: DATA })?;
+    Ok(name.parse::<DataSetKind>()?)
 }
 
 /// The metric of the network in the bytes of a file, on the test records of the data set that the
@@ -55,7 +66,10 @@ pub fn evaluate_file(
         fn visit<T: Task>(self, task: &T) -> Self::Output {
             let model = self.stored.load_into(task.init(self.device))?;
             let scores = evaluate(task, &model, Split::Test, self.batch_size, self.device);
-            Ok((task.metric(), mean(&scores), scores.len()))
+            if let Some(reason) = task.failure() {
+                return Err(TrainError::Record(reason).into());
+            }
+            Ok((task.metric(), task.metric().of(&scores), scores.len()))
         }
     }
     let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
@@ -74,8 +88,10 @@ pub fn evaluate_file(
     let model = ModelConfig::parse(text(MODEL)?)?;
     let set: DataSetKind = text(DATA)?.parse()?;
     let batch_size = number(BATCH, MAX_EVALUATION_BATCH)?;
-    let context = match model.input() {
+    let window = match model.input() {
         ModelInput::Bytes { longest } => number(CONTEXT, longest.unwrap_or(MAX_CONTEXT).min(MAX_CONTEXT))?,
+        ModelInput::Words { .. } => number(CONTEXT, MAX_CONTEXT)?,
+        ModelInput::Mixtures { .. } => number(CONTEXT, MAX_SEGMENT)?,
         ModelInput::Images { .. } => 1,
     };
     // Before anything is unpacked: a small file can describe a large network.
@@ -84,9 +100,9 @@ pub fn evaluate_file(
         return Err(ExperimentError::ValueCount { found, needed: model.values() });
     }
     let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-    let data = load(set, path)?;
-    check_fit(&model, set, &data)?;
-    let settings = TaskSettings { set, validation: 0, augmentation: Augmentation::NONE, context };
+    let data = load(set, path, &model, OnCorrupt::Fail)?.data;
+    let augmentation = Augmentation::NONE;
+    let settings = TaskSettings { set, validation: 0, augmentation, window, segment_stride: window };
     let device = device.clone().without_autodiff();
     let visitor = Evaluate { stored: &stored, batch_size, device: &device };
     let (metric, value, records) = with_task(&model, data, settings, visitor)?;

@@ -1,6 +1,7 @@
 //! From a recipe to a run, and from a file back to its task.
 
 mod calibration;
+mod data;
 mod error;
 mod evaluation;
 mod planning;
@@ -17,10 +18,11 @@ use fewbit_burn::train::{
 use fewbit_burn::{LoadError, QuantizationConfig, StoredModel};
 
 pub use self::calibration::Calibrator;
+use self::data::{Data, Loaded, load};
 pub use self::error::ExperimentError;
-pub use self::evaluation::{Evaluation, evaluate_file};
+pub use self::evaluation::{Evaluation, data_set_of, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
-use self::tasks::{Data, TaskSettings, TaskVisitor, check_fit, load, with_task};
+use self::tasks::{TaskSettings, TaskVisitor, with_task};
 use crate::models::{AnyNetworkVisitor, ForAny};
 use crate::recipe::Recipe;
 
@@ -36,6 +38,7 @@ pub struct Experiment<'a> {
     recipe: &'a Recipe,
     config: TrainConfig,
     data: Data,
+    skipped: Vec<String>,
 }
 
 impl<'a> Experiment<'a> {
@@ -44,28 +47,20 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// [`ExperimentError`] for the data, or where the two do not fit.
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>) -> Result<Self, ExperimentError> {
-        let data = load(recipe.data.set, path)?;
-        check_fit(&recipe.model, recipe.data.set, &data)?;
-        let (all, needed, unit) = match &data {
-            Data::Images(images) => (images.train.len(), 1, "images"),
-            // One window to train on, room for its random shift, and the last target.
-            Data::Text(text) => (text.train.len(), 2 * recipe.training.context + 1, "bytes"),
-        };
-        let validation = recipe.data.validation;
-        let left = all.saturating_sub(validation);
-        if left < needed {
-            return Err(ExperimentError::Validation { validation, left, all, needed, unit });
-        }
+        let Loaded { data, skipped } = load(recipe.data.set, path, &recipe.model, recipe.data.on_corrupt)?;
+        data.check_validation(recipe.data.validation, recipe.window())?;
         check_method(recipe)?;
-        Ok(Self { recipe, config: recipe.train_config(), data })
+        Ok(Self { recipe, config: recipe.train_config(), data, skipped })
     }
 
     /// Bytes that the data set takes in memory.
     pub fn data_bytes(&self) -> u64 {
-        match &self.data {
-            Data::Images(images) => images.bytes(),
-            Data::Text(text) => (text.train.len() + text.test.len()) as u64,
-        }
+        self.data.bytes()
+    }
+
+    /// Why each damaged item of the data was left out.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 
     /// Steps of the whole run.
@@ -124,10 +119,8 @@ impl<'a> Experiment<'a> {
         let initial =
             bytes.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
         let settings = TaskSettings {
-            set: self.recipe.data.set,
-            validation: self.recipe.data.validation,
             augmentation: self.recipe.augmentation(),
-            context: self.recipe.training.context,
+            ..TaskSettings::plain(self.recipe, self.recipe.data.validation)
         };
         let run = Run {
             experiment: self.recipe,
@@ -152,7 +145,7 @@ fn metadata(recipe: &Recipe) -> [(&'static str, String); 6] {
         (MODEL, recipe.model.to_toml()),
         (DATA, recipe.data.set.name().to_owned()),
         (BATCH, recipe.training.evaluation_batch_size.to_string()),
-        (CONTEXT, recipe.training.context.to_string()),
+        (CONTEXT, recipe.window().to_string()),
     ]
 }
 

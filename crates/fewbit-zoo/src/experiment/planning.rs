@@ -8,11 +8,9 @@ use fewbit_burn::layout::parameters;
 use fewbit_burn::train::{RunPlan, Task, TrainConfig, Trainer};
 use fewbit_burn::{QuantizationConfig, StoredModel};
 
-use super::tasks::{Data, TaskSettings, TaskVisitor, with_task};
+use super::data::{Data, noise_validation};
+use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use super::{ExperimentError, metadata};
-use crate::data::augment::Augmentation;
-use crate::data::{ImageData, ImageSet, ImageShape, TextSet};
-use crate::models::ModelInput;
 use crate::recipe::Recipe;
 
 /// The plan of a recipe.
@@ -133,18 +131,8 @@ fn on_noise<V, O>(recipe: &Recipe, visitor: V) -> Result<O, ExperimentError>
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
-    let evaluated = recipe.training.evaluation_batch_size;
-    let validation = match recipe.model.input() {
-        ModelInput::Images { .. } => evaluated,
-        ModelInput::Bytes { .. } => evaluated * recipe.training.context + 1,
-    };
-    let settings = TaskSettings {
-        set: recipe.data.set,
-        validation,
-        augmentation: Augmentation::NONE,
-        context: recipe.training.context,
-    };
-    with_task(&recipe.model, noise(recipe)?, settings, visitor)
+    let settings = TaskSettings::plain(recipe, noise_validation(recipe));
+    with_task(&recipe.model, Data::noise(recipe)?, settings, visitor)
 }
 
 fn tensors<M: Module>(model: &M, config: &QuantizationConfig) -> Vec<PlannedTensor> {
@@ -158,24 +146,4 @@ fn tensors<M: Module>(model: &M, config: &QuantizationConfig) -> Vec<PlannedTens
     let mut planned: Vec<_> = planned.collect();
     planned.sort_by_key(|tensor| std::cmp::Reverse(tensor.values));
     planned
-}
-
-/// Records for one batch of training and one of evaluation.
-fn noise(recipe: &Recipe) -> Result<Data, ExperimentError> {
-    let records = recipe.training.batch_size + recipe.training.evaluation_batch_size;
-    let byte = |index: usize| (index.wrapping_mul(0x9E37_79B9) >> 16) as u8;
-    Ok(match recipe.model.input() {
-        ModelInput::Images { shape: [channels, height, width], classes } => {
-            let shape = ImageShape { channels, height, width };
-            let pixels = (0..records * shape.values()).map(byte).collect();
-            let labels = (0..records).map(|record| (record % classes) as u8).collect();
-            let train = ImageSet::new(shape, classes, pixels, labels)?;
-            let test = train.range(0..1);
-            Data::Images(ImageData { train, test })
-        }
-        ModelInput::Bytes { .. } => {
-            let train = (0..(records + 3) * recipe.training.context).map(byte).collect();
-            Data::Text(TextSet { train, test: Vec::new() })
-        }
-    })
 }

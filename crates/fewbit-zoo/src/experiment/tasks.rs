@@ -1,63 +1,28 @@
 //! Data and network of a recipe or a file, put together to a task.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use fewbit_burn::train::Task;
 
 use super::ExperimentError;
+use super::data::Data;
 use crate::data::augment::{Augmentation, Normalization};
-use crate::data::{DataError, DataSetKind, ImageData, TextSet, load_images, load_text};
-use crate::models::{ByteLanguageModel, ImageClassifier, ModelConfig, ModelInput, NetworkVisitor};
-use crate::task::{ImageTask, TextTask};
-
-/// The generated set is one set, whatever the seed of the run, so that results can be compared.
-const GLYPHS_SEED: u64 = 0;
-
-/// Data in memory.
-#[derive(Clone, Debug)]
-pub(super) enum Data {
-    Images(ImageData),
-    Text(TextSet),
-}
-
-pub(super) fn load(set: DataSetKind, path: Option<&Path>) -> Result<Data, ExperimentError> {
-    if let Some(path) = path.filter(|_| !set.needs_path()) {
-        return Err(ExperimentError::PathNotRead { data: set, path: path.to_owned() });
-    }
-    match set {
-        DataSetKind::Text => Ok(Data::Text(load_text(path)?)),
-        _ => Ok(Data::Images(load_images(set, path, GLYPHS_SEED)?)),
-    }
-}
-
-pub(super) fn check_fit(model: &ModelConfig, set: DataSetKind, data: &Data) -> Result<(), ExperimentError> {
-    let mismatch = |needed: String, found: String| {
-        let (model, data) = (model.kind().to_owned(), set.name().to_owned());
-        Err(ExperimentError::Mismatch { model, needed, data, found })
-    };
-    match (model.input(), data) {
-        (ModelInput::Bytes { .. }, Data::Text(_)) => Ok(()),
-        (ModelInput::Images { shape, classes }, Data::Images(images)) => {
-            let found = images.train.shape();
-            let found_shape = [found.channels, found.height, found.width];
-            if found_shape != shape || images.train.classes() > classes {
-                let describe = |shape: [usize; 3], classes| format!("images {shape:?} of {classes} classes");
-                return mismatch(describe(shape, classes), describe(found_shape, images.train.classes()));
-            }
-            Ok(())
-        }
-        (ModelInput::Bytes { .. }, Data::Images(_)) => mismatch("bytes".into(), "images".into()),
-        (ModelInput::Images { .. }, Data::Text(_)) => mismatch("images".into(), "bytes".into()),
-    }
-}
+use crate::data::stems::{Segments, StemAugmentation};
+use crate::data::{DataError, DataSetKind};
+use crate::models::{
+    ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel,
+};
+use crate::recipe::Recipe;
+use crate::task::{ImageTask, StemsTask, TextTask, WordTask};
 
 /// The normalization of a data set, a part of what a network trained on it means.
 fn normalization(set: DataSetKind) -> Result<Normalization, DataError> {
     match set {
-        DataSetKind::Glyphs | DataSetKind::Text => Normalization::new(&[0.5], &[0.5]),
+        DataSetKind::Keywords => Normalization::new(&[0.5], &[0.25]),
         DataSetKind::Mnist => Normalization::new(&[0.1307], &[0.3081]),
-        DataSetKind::Cifar10 => Normalization::new(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
+        DataSetKind::Cifar10 | DataSetKind::Cifar100 | DataSetKind::ClassFolders => {
+            Normalization::new(&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225])
+        }
+        _ => Normalization::new(&[0.5], &[0.5]),
     }
 }
 
@@ -66,7 +31,23 @@ pub(super) struct TaskSettings {
     pub(super) set: DataSetKind,
     pub(super) validation: usize,
     pub(super) augmentation: Augmentation,
-    pub(super) context: usize,
+    /// Bytes, words or samples in a record of a sequence.
+    pub(super) window: usize,
+    /// Samples from one piece of a sound to the next.
+    pub(super) segment_stride: usize,
+}
+
+impl TaskSettings {
+    /// Those of a recipe, with so many records held back and images as they are.
+    pub(super) fn plain(recipe: &Recipe, validation: usize) -> Self {
+        Self {
+            set: recipe.data.set,
+            validation,
+            augmentation: Augmentation::NONE,
+            window: recipe.window(),
+            segment_stride: recipe.training.segment_stride,
+        }
+    }
 }
 
 /// Something to do with a task of any type.
@@ -102,15 +83,35 @@ where
     type Output = Result<O, ExperimentError>;
 
     fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Data::Images(data) = self.data else { unreachable!("checked by `check_fit`") };
         let TaskSettings { set, validation, augmentation, .. } = self.settings;
-        let task = ImageTask::new(build, data, validation, normalization(set)?, augmentation);
+        let normalization = normalization(set)?;
+        let task = match self.data {
+            Data::Images(data) => ImageTask::new(build, data, validation, normalization, augmentation),
+            Data::Folders { folders, side } => {
+                ImageTask::from_folders(build, folders, side, validation, normalization)
+            }
+            _ => unreachable!("checked by `check_fit`"),
+        };
         self.visitor.visit(&task)
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
         let Data::Text(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let task = TextTask::new(build, data, self.settings.validation, self.settings.context);
+        let task = TextTask::new(build, data, self.settings.validation, self.settings.window);
+        self.visitor.visit(&task)
+    }
+
+    fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Data::Words(data) = self.data else { unreachable!("checked by `check_fit`") };
+        let task = WordTask::new(build, data, self.settings.validation, self.settings.window);
+        self.visitor.visit(&task)
+    }
+
+    fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        let Data::Stems(data) = self.data else { unreachable!("checked by `check_fit`") };
+        let TaskSettings { validation, window, segment_stride, .. } = self.settings;
+        let segments = Segments { length: window, stride: segment_stride };
+        let task = StemsTask::new(build, data, validation, segments, StemAugmentation::PAPER);
         self.visitor.visit(&task)
     }
 }

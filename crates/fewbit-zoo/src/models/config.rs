@@ -7,8 +7,9 @@ use toml::{Table, Value};
 use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
 use super::setting::{self, Kind, Setting, SettingError};
 use super::{
-    BasicResNetConfig, DsCnnConfig, GlyphsCnnConfig, LstmLmConfig, MnistCnnConfig, MobileNetConfig,
-    ResNetConfig, TransformerLmConfig, VisionTransformerConfig, WideResNetConfig,
+    AdaptiveTransformerConfig, BasicResNetConfig, DemucsConfig, DsCnnConfig, GlyphsCnnConfig, LstmLmConfig,
+    MnistCnnConfig, MobileNetConfig, ResNetConfig, TransformerLmConfig, VisionTransformerConfig,
+    WideResNetConfig,
 };
 
 /// The most values a described network may have: 2^28, one gibibyte of floats.
@@ -100,10 +101,14 @@ networks! {
     VisionTransformer(VisionTransformerConfig) = "vision-transformer",
     /// `ds-cnn`: a [`DsCnn`](super::DsCnn).
     DsCnn(DsCnnConfig) = "ds-cnn",
+    /// `demucs`: a [`Demucs`](super::Demucs).
+    Demucs(DemucsConfig) = "demucs",
     /// `lstm-lm`: a [`LstmLm`](super::LstmLm).
     LstmLm(LstmLmConfig) = "lstm-lm",
     /// `transformer-lm`: a [`TransformerLm`](super::TransformerLm).
     TransformerLm(TransformerLmConfig) = "transformer-lm",
+    /// `adaptive-transformer-lm`: an [`AdaptiveTransformer`](super::AdaptiveTransformer).
+    AdaptiveTransformer(AdaptiveTransformerConfig) = "adaptive-transformer-lm",
 }
 
 /// Why a description of a network was refused.

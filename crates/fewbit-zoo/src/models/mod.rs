@@ -4,10 +4,12 @@
 //! the file so that the network can be built again. Field names are those of the checkpoints that people have, so that
 //! reading one is a map of names.
 
+mod adaptive_transformer;
 mod basic_resnet;
 mod config;
 mod convolutions;
 mod counts;
+mod demucs;
 mod ds_cnn;
 mod glyphs_cnn;
 #[cfg(test)]
@@ -24,8 +26,12 @@ mod transformer_lm;
 mod vision_transformer;
 mod wide_resnet;
 
+pub use adaptive_transformer::{AdaptiveTransformer, AdaptiveTransformerConfig, AdaptiveWords, Band};
 pub use basic_resnet::{BasicBlock, BasicResNet, BasicResNetConfig, Projection};
 pub use config::{MAX_VALUES, ModelConfig, ModelError};
+pub use demucs::{
+    BidirectionalLstm, DecoderLayer, Demucs, DemucsConfig, EncoderLayer, LstmDirection, Separator,
+};
 pub use ds_cnn::{DsCnn, DsCnnBlock, DsCnnConfig};
 pub use glyphs_cnn::{GlyphsCnn, GlyphsCnnConfig};
 pub use lstm_lm::{LstmLm, LstmLmConfig};
@@ -42,7 +48,7 @@ pub use vision_transformer::{
 pub use wide_resnet::{WideBlock, WideResNet, WideResNetConfig};
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 /// Values that one byte can take: the tokens of the language models.
 pub const BYTES: usize = 256;
@@ -66,4 +72,19 @@ pub trait ImageClassifier: Module {
 pub trait ByteLanguageModel: Module {
     /// The logit of each next byte: tokens `[N, T]` in `0..256` give `[N, T, 256]`. Position `t` sees tokens `0..=t` only.
     fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3>;
+}
+
+/// A network that predicts the next word from those before it.
+///
+/// Words come as numbers on the host, N sequences of one length T: a large vocabulary is sorted there into frequent and
+/// rare.
+pub trait WordLanguageModel: Module {
+    /// Number of words: each is below it.
+    fn vocabulary(&self) -> usize;
+
+    /// −ln of the chance of each target, `[N·T]`, sequence by sequence. Position `t` sees words `0..=t` only.
+    fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], device: &Device) -> Tensor<1>;
+
+    /// ln of the chance of every next word, `[N·T, vocabulary]`: a great deal of memory.
+    fn log_probabilities(&self, sequences: &[Vec<u32>], device: &Device) -> Tensor<2>;
 }

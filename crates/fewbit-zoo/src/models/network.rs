@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::setting::{Kind, SettingError};
-use super::{ByteLanguageModel, ImageClassifier};
+use super::{ByteLanguageModel, ImageClassifier, Separator, WordLanguageModel};
 
 /// What a network takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,31 @@ pub enum ModelInput {
         /// The longest sequence, where there is one.
         longest: Option<usize>,
     },
+    /// Sequences of words.
+    Words {
+        /// Number of words.
+        vocabulary: usize,
+    },
+    /// Sounds that are the sum of others.
+    Mixtures {
+        /// Channels of each sound.
+        channels: usize,
+        /// Sounds that are told apart.
+        sources: usize,
+    },
 }
 
 impl ModelInput {
+    /// What it is, in a word.
+    pub(crate) const fn noun(self) -> &'static str {
+        match self {
+            Self::Images { .. } => "images",
+            Self::Bytes { .. } => "bytes",
+            Self::Words { .. } => "words",
+            Self::Mixtures { .. } => "sounds",
+        }
+    }
+
     pub(crate) const fn images(shape: [usize; 3], classes: usize) -> Self {
         Self::Images { shape, classes }
     }
@@ -67,6 +89,12 @@ pub trait NetworkVisitor {
 
     /// With a network that predicts bytes.
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output;
+
+    /// With a network that predicts words.
+    fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output;
+
+    /// With a network that tells the sources of a sound apart.
+    fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output;
 }
 
 /// Something to do with a network whatever it is for.
@@ -90,6 +118,14 @@ impl<V: AnyNetworkVisitor> NetworkVisitor for ForAny<V> {
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> V::Output {
+        self.0.network(build)
+    }
+
+    fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> V::Output {
+        self.0.network(build)
+    }
+
+    fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> V::Output {
         self.0.network(build)
     }
 }

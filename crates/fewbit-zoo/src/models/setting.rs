@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     Count { least: i64, most: i64 },
     /// As many whole numbers as the first field says.
     Counts { len: usize, least: i64, most: i64 },
+    /// At most so many whole numbers.
+    CountList { most_len: usize, least: i64, most: i64 },
     /// A finite number; `least` of [`ABOVE_ZERO`] excludes zero.
     Number { least: f64, most: f64 },
     /// `true` or `false`.
@@ -89,6 +91,9 @@ impl Kind {
             Self::Counts { len, least, most } => {
                 format!("a list of {len} whole numbers from {least} to {most}")
             }
+            Self::CountList { most_len, least, most } => {
+                format!("a list of at most {most_len} whole numbers from {least} to {most}")
+            }
             Self::Number { least, most } if least == ABOVE_ZERO => {
                 format!("a number above 0 and at most {most}")
             }
@@ -111,6 +116,9 @@ impl Kind {
             Self::Counts { len, least, most } => value
                 .as_array()
                 .is_some_and(|list| list.len() == len && list.iter().all(|item| whole(item, least, most))),
+            Self::CountList { most_len, least, most } => value.as_array().is_some_and(|list| {
+                list.len() <= most_len && list.iter().all(|item| whole(item, least, most))
+            }),
             // `contains` is false for NaN.
             Self::Number { least, most } => value
                 .as_float()

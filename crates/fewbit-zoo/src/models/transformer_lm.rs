@@ -89,9 +89,9 @@ pub struct TransformerBlock {
     pub qkv: Linear,
     /// After the attention, `dim` to `dim`.
     pub out: Linear,
-    /// `dim` to 4 · `dim`.
+    /// `dim` to the perceptron's width, here 4 · `dim`.
     pub up: Linear,
-    /// 4 · `dim` to `dim`.
+    /// That width to `dim`.
     pub down: Linear,
     /// Before each of the two is added.
     pub dropout: Dropout,

@@ -12,7 +12,7 @@ macro_rules! recipes {
     };
 }
 
-recipes!["quick-start", "mnist", "resnet20", "lm-tiny", "lstm-tiny"];
+recipes!["quick-start", "mnist", "resnet20", "lm-tiny", "lstm-tiny", "keywords"];
 
 /// The names of the recipes that come with fewbit, the quick start first.
 pub fn builtin_names() -> Vec<&'static str> {

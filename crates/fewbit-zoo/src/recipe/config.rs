@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::DataSetKind;
+use crate::data::{DataSetKind, OnCorrupt, Records};
 use crate::models::SettingError;
 
 /// An enum of words, written in a recipe as its variants' names in kebab case.
@@ -40,6 +40,8 @@ words! {
         None = "none",
         /// A random crop of the image padded by four, and a mirror image every second time.
         CropFlip = "crop-flip",
+        /// A random shift in time of a spectrogram, by up to five frames.
+        TimeShift = "time-shift",
     }
 }
 
@@ -156,9 +158,12 @@ pub struct DataConfig {
     /// What is done to training images.
     #[serde(default = "DataConfig::default_augment")]
     pub augment: Augment,
-    /// Records (of text: bytes) at the end of the training set that are kept for validation.
+    /// Records (of text: bytes or words; of sound: tracks) at the end of the training set that are kept for validation.
     #[serde(default = "DataConfig::default_validation")]
     pub validation: usize,
+    /// What becomes of items that cannot be read.
+    #[serde(default)]
+    pub on_corrupt: OnCorrupt,
 }
 
 /// The `[quantization]` section.
@@ -297,6 +302,10 @@ pub struct TrainingConfig {
     pub clip_norm: f64,
     /// Tokens in one sequence of text.
     pub context: usize,
+    /// Samples in one piece of sound.
+    pub segment: usize,
+    /// Samples from one piece of a track of sound to the next.
+    pub segment_stride: usize,
     /// Steps between evaluations on the validation records.
     pub evaluate_every: usize,
     /// Records in one step of an evaluation.
@@ -369,30 +378,14 @@ impl Default for TrainingConfig {
             warmup_steps: 0,
             clip_norm: 0.0,
             context: 128,
+            segment: 44_100,
+            segment_stride: 44_100,
             evaluate_every: 500,
             evaluation_batch_size: 500,
             norm_batches: 50,
             checkpoint_every: 200,
             on_non_finite: OnNonFinite::Stop,
         }
-    }
-}
-
-/// Shape `[channels, height, width]` of an image of a set and number of classes; `None` for text.
-pub(super) const fn images_of(set: DataSetKind) -> Option<([usize; 3], usize)> {
-    match set {
-        DataSetKind::Glyphs | DataSetKind::Mnist => Some(([1, 28, 28], 10)),
-        DataSetKind::Cifar10 => Some(([3, 32, 32], 10)),
-        DataSetKind::Text => None,
-    }
-}
-
-/// Training images of the sets that are the same everywhere.
-const fn training_images_of(set: DataSetKind) -> Option<usize> {
-    match set {
-        DataSetKind::Mnist => Some(60_000),
-        DataSetKind::Cifar10 => Some(50_000),
-        DataSetKind::Glyphs | DataSetKind::Text => None,
     }
 }
 
@@ -406,11 +399,13 @@ impl DataConfig {
     }
 
     pub(super) fn validate_together(&self) -> Result<(), SettingError> {
-        if images_of(self.set).is_none() && self.augment != Augment::None {
-            let found = format!("\"{}\"", self.augment);
-            return Err(SettingError::invalid("data.augment", found, "\"none\" for text"));
+        let records = self.set.records();
+        if !matches!(records, Records::Images { .. }) && self.augment != Augment::None {
+            let (found, needed) =
+                (format!("\"{}\"", self.augment), format!("\"none\" for {}", records.noun()));
+            return Err(SettingError::invalid("data.augment", found, needed));
         }
-        match training_images_of(self.set) {
+        match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(
                 "data.validation",
                 self.validation,

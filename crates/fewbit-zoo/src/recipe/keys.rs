@@ -21,6 +21,7 @@ const EVERY: Kind = Kind::Count { least: 1, most: MOST };
 const BATCH: Kind = Kind::Count { least: 1, most: 65_536 };
 const EVALUATION_BATCH: Kind = Kind::Count { least: 1, most: super::MAX_EVALUATION_BATCH as i64 };
 const CONTEXT: Kind = Kind::Count { least: 1, most: super::MAX_CONTEXT as i64 };
+const SEGMENT: Kind = Kind::Count { least: 1, most: super::MAX_SEGMENT as i64 };
 const BITS: Kind = Kind::Number { least: ABOVE_ZERO, most: 16.0 };
 const RATE: Kind = Kind::Number { least: ABOVE_ZERO, most: 1e6 };
 const SHARE: Kind = Kind::Number { least: 0.0, most: 1.0 };
@@ -28,7 +29,11 @@ const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
 
 /// Every key of a recipe whose network is of this kind.
 pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
-    let data = [("augment", Kind::Choice(Augment::WORDS)), ("validation", STEPS)];
+    let data = [
+        ("augment", Kind::Choice(Augment::WORDS)),
+        ("validation", STEPS),
+        ("on_corrupt", Kind::Choice(&["fail", "skip"])),
+    ];
     let quantization = [
         ("method", Kind::Choice(Method::WORDS)),
         ("noise", Kind::Choice(Noise::WORDS)),
@@ -71,6 +76,8 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("warmup_steps", STEPS),
         ("clip_norm", WEIGHT),
         ("context", CONTEXT),
+        ("segment", SEGMENT),
+        ("segment_stride", SEGMENT),
         ("evaluate_every", EVERY),
         ("evaluation_batch_size", EVALUATION_BATCH),
         ("norm_batches", STEPS),

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::data::DataSetKind;
+use crate::data::{DataSetKind, Records};
 use crate::models::{ModelConfig, ModelInput, SettingError};
 
 /// Most records evaluated at once. A file says how it was evaluated, so this bounds what a stranger's
@@ -36,6 +36,9 @@ pub const MAX_EVALUATION_BATCH: usize = 8192;
 
 /// Longest sequence of text, for the same reason.
 pub const MAX_CONTEXT: usize = 2048;
+
+/// Most samples of a piece of sound: six minutes of music.
+pub const MAX_SEGMENT: usize = 1 << 24;
 
 /// The values of a table and of the tables in it, under their dotted keys.
 pub fn flatten(table: &Table) -> BTreeMap<String, Value> {
@@ -174,8 +177,10 @@ impl Recipe {
             )
             .into());
         }
-        match (self.model.input(), config::images_of(set)) {
-            (ModelInput::Images { classes, .. }, Some((_, needed))) if classes != needed => {
+        match (self.model.input(), set.records()) {
+            (ModelInput::Images { classes, .. }, Records::Images { classes: Some(needed), .. })
+                if classes != needed =>
+            {
                 let needed = format!("{needed}, the classes of `{set}`");
                 Err(SettingError::invalid("model.classes", classes, needed).into())
             }
@@ -187,13 +192,26 @@ impl Recipe {
             _ => Ok(()),
         }
     }
+
+    /// Bytes or words of a text, or samples of a sound, in one record; 1 for images.
+    pub fn window(&self) -> usize {
+        match self.model.input() {
+            ModelInput::Images { .. } => 1,
+            ModelInput::Bytes { .. } | ModelInput::Words { .. } => self.training.context,
+            ModelInput::Mixtures { .. } => self.training.segment,
+        }
+    }
 }
 
 /// Whether a model takes what a set holds.
 fn is_for(model: &ModelConfig, set: DataSetKind) -> bool {
-    match (model.input(), config::images_of(set)) {
-        (ModelInput::Images { shape, .. }, Some((needed, _))) => shape == needed,
-        (ModelInput::Bytes { .. }, None) => true,
+    match (model.input(), set.records()) {
+        (ModelInput::Images { shape, .. }, Records::Images { shape: needed, .. }) => {
+            shape.iter().zip(needed).all(|(side, needed)| needed.is_none_or(|needed| *side == needed))
+        }
+        (ModelInput::Bytes { .. }, Records::Bytes)
+        | (ModelInput::Words { .. }, Records::Words)
+        | (ModelInput::Mixtures { .. }, Records::Mixtures) => true,
         _ => false,
     }
 }

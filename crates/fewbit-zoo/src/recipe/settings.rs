@@ -27,6 +27,7 @@ impl Recipe {
         match self.data.augment {
             Augment::None => Augmentation::NONE,
             Augment::CropFlip => Augmentation::CIFAR10,
+            Augment::TimeShift => Augmentation::TIME_SHIFT,
         }
     }
 

@@ -1,26 +1,28 @@
 //! Sorting images into classes.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
-use rayon::prelude::*;
 
-use crate::data::augment::{Augmentation, Draw, Normalization, augment};
-use crate::data::{ImageData, ImageSet};
+use super::pictures::{InFolders, InMemory, Part, Pictures};
+use crate::data::ImageData;
+use crate::data::augment::{Augmentation, Draw, Normalization};
+use crate::data::class_folders::ClassFolders;
 use crate::models::ImageClassifier;
 
 /// A classifier with its images; the validation split is the end of the training set.
 #[derive(Debug)]
 pub struct ImageTask<F> {
     build: F,
-    train: ImageSet,
-    validation: ImageSet,
-    test: ImageSet,
-    normalization: Normalization,
-    augmentation: Augmentation,
+    train: Part,
+    validation: Part,
+    test: Part,
     fingerprint: u32,
+    /// Why an image of a batch could not be read.
+    failure: Mutex<Option<String>>,
 }
 
 impl<F> ImageTask<F> {
@@ -34,8 +36,34 @@ impl<F> ImageTask<F> {
         augmentation: Augmentation,
     ) -> Self {
         let fingerprint = data.fingerprint();
-        let (train, validation) = data.train.split_last(validation);
-        Self { build, train, validation, test: data.test, normalization, augmentation, fingerprint }
+        let sets = [data.train, data.test].map(|set| {
+            let normalization = normalization.clone();
+            Arc::new(InMemory { set, normalization, augmentation }) as Arc<dyn Pictures>
+        });
+        Self::of(build, sets, validation, fingerprint)
+    }
+
+    /// A task on pictures in folders, read batch by batch and brought to `side` pixels a side, in training by
+    /// random crops of their own.
+    pub fn from_folders(
+        build: F,
+        folders: ClassFolders,
+        side: usize,
+        validation: usize,
+        normalization: Normalization,
+    ) -> Self {
+        let fingerprint = folders.fingerprint();
+        let sets = [folders.train, folders.test].map(|set| {
+            let normalization = normalization.clone();
+            Arc::new(InFolders { set, side, normalization }) as Arc<dyn Pictures>
+        });
+        Self::of(build, sets, validation, fingerprint)
+    }
+
+    fn of(build: F, [train, test]: [Arc<dyn Pictures>; 2], validation: usize, fingerprint: u32) -> Self {
+        let [train, validation] = Part::whole(train).split_last(validation);
+        let test = Part::whole(test);
+        Self { build, train, validation, test, fingerprint, failure: Mutex::new(None) }
     }
 
     /// The augmented images and the labels of a training batch.
@@ -44,23 +72,18 @@ impl<F> ImageTask<F> {
             .iter()
             .map(|&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 })))
             .collect();
-        let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index).into()).collect();
+        let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index) as i64).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);
         (self.images(&self.train, &draws, device), labels)
     }
 
-    fn images(&self, set: &ImageSet, draws: &[(usize, Option<Draw>)], device: &Device) -> Tensor<4> {
+    /// Images that cannot be read are black, and the first reason is kept for [`Task::failure`].
+    fn images(&self, set: &Part, draws: &[(usize, Option<Draw>)], device: &Device) -> Tensor<4> {
         let shape = set.shape();
-        let (normalization, augmentation) = (&self.normalization, self.augmentation);
-        let mut pixels = vec![0.0; draws.len() * shape.values()];
-        pixels.par_chunks_exact_mut(shape.values()).zip(draws).for_each(|(out, &(record, draw))| {
-            let image = set.image(record);
-            match draw {
-                Some(draw) => {
-                    augment(image, shape, augmentation, normalization, draw, out);
-                }
-                None => normalization.apply(image, shape, out),
-            }
+        let pixels = set.normalised(draws).unwrap_or_else(|error| {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert(error.to_string());
+            vec![0.0; draws.len() * shape.values()]
         });
         let shape = [draws.len(), shape.channels, shape.height, shape.width];
         Tensor::from_data(TensorData::new(pixels, shape), device)
@@ -123,7 +146,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
         records
             .zip(logits.chunks_exact(classes.max(1)))
             .map(|(record, logits)| {
-                let correct = largest(logits) == Some(usize::from(set.label(record)));
+                let correct = largest(logits) == Some(set.label(record));
                 Score { value: f64::from(u8::from(correct)), weight: 1.0 }
             })
             .collect()
@@ -131,6 +154,10 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
 
     fn fingerprint(&self) -> u32 {
         self.fingerprint
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,7 +1,12 @@
 //! The benchmarks' tasks: a network with its data, as the training loop wants them.
 
 mod images;
+mod pictures;
+mod stems;
 mod text;
+mod words;
 
 pub use images::ImageTask;
+pub use stems::StemsTask;
 pub use text::TextTask;
+pub use words::WordTask;

@@ -10,27 +10,32 @@ use serde::Deserialize;
 
 /// A network, the names and shapes of its tensors in PyTorch, and what it makes of its input.
 #[derive(Debug, Deserialize)]
-pub struct Fixture {
+pub(crate) struct Fixture {
     /// `[model]` of a recipe.
-    pub model: String,
-    pub tensors: Vec<(String, Vec<usize>)>,
-    pub input: Vec<usize>,
-    pub output: Vec<usize>,
-    pub values: Vec<f32>,
+    pub(crate) model: String,
+    pub(crate) tensors: Vec<(String, Vec<usize>)>,
+    pub(crate) input: Vec<usize>,
+    pub(crate) output: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+    /// Sequences of words that are the input, and those that follow.
+    #[serde(default)]
+    pub(crate) tokens: Vec<Vec<u32>>,
+    #[serde(default)]
+    pub(crate) targets: Vec<Vec<u32>>,
 }
 
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models")
 }
 
 impl Fixture {
-    pub fn read(name: &str) -> Self {
+    pub(crate) fn read(name: &str) -> Self {
         let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     /// The weights as a checkpoint of PyTorch's, imported.
-    pub fn weights(&self) -> StoredModel {
+    pub(crate) fn weights(&self) -> StoredModel {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         let bytes: Vec<Vec<u8>> = self
@@ -46,7 +51,7 @@ impl Fixture {
     }
 
     /// All values of our output are within 1e-4 of PyTorch's, of numbers that are not all alike.
-    pub fn compare(&self, shape: &[usize], found: &[f32]) {
+    pub(crate) fn compare(&self, shape: &[usize], found: &[f32]) {
         assert_eq!(shape, self.output);
         let farthest =
             found.iter().zip(&self.values).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
@@ -57,7 +62,7 @@ impl Fixture {
 }
 
 /// Uniform in `-1..1` with 23 bits: one round of splitmix64 on the check sum of the name and the place.
-pub fn numbers(name: &str, count: usize) -> Vec<f64> {
+pub(crate) fn numbers(name: &str, count: usize) -> Vec<f64> {
     let start = u64::from(crc32fast::hash(name.as_bytes())) << 32;
     (0..count as u64)
         .map(|place| {

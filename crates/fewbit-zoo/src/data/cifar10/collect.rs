@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::batches::{BATCH_FOLDER, is_batch_name};
 use super::{DataError, SPLITS};
-use crate::data::bounded;
+use crate::data::{archive, bounded};
 
 /// No picture of 32 × 32 needs more.
 const MAX_PICTURE_BYTES: u64 = 1 << 20;
@@ -17,8 +17,6 @@ const MAX_BATCH_BYTES: u64 = 32 << 20;
 const MAX_TOTAL_BYTES: u64 = 1 << 30;
 /// 805 MB of pixels once decoded. CIFAR-10 has 60,000.
 const MAX_PICTURES: usize = 1 << 18;
-/// A tar archive ends with two blocks of zeros.
-const TAR_END_BYTES: u64 = 1_024;
 
 /// A file's bytes and where they came from, for messages.
 pub(super) struct Encoded {
@@ -112,43 +110,10 @@ impl Collected {
 
     /// Adds the regular files of an archive that have a role in the set; links, devices and the rest are passed over.
     pub(super) fn add_tar(&mut self, path: &Path) -> Result<(), DataError> {
-        let mut archive = tar::Archive::new(ZeroTail { source: bounded::open(path)?, zeros: 0 });
-        // Raw: long-name extensions, which would be read whole into memory, are entries like any other. A name of
-        // this set fits the plain header.
-        let entries = archive.entries().map_err(DataError::read(path))?.raw(true);
-        for entry in entries {
-            let mut entry = entry.map_err(DataError::read(path))?;
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            let inside = entry.path().map_err(DataError::read(path))?.into_owned();
-            let Some(role) = Role::of(&inside) else {
-                continue;
-            };
-            let place = path.join(&inside);
-            let needed = entry.size();
-            let found = self.add(role, place.clone(), &mut entry)?;
-            if found != needed {
-                return Err(DataError::Length {
-                    path: place,
-                    found,
-                    needed,
-                    contents: "this entry of the archive".into(),
-                });
-            }
-        }
-        let mut rest = archive.into_inner();
-        // To the end, because only there a gzip stream's check sum is compared.
-        io::copy(&mut rest, &mut io::sink()).map_err(DataError::read(path))?;
-        if rest.zeros < TAR_END_BYTES {
-            return Err(DataError::Length {
-                path: path.to_owned(),
-                found: rest.zeros,
-                needed: TAR_END_BYTES,
-                contents: "the zeros that end a tar archive (it is cut, or no tar)".into(),
-            });
-        }
-        Ok(())
+        archive::each_file(path, |inside, contents| match Role::of(inside) {
+            Some(role) => self.add(role, path.join(inside), contents).map(Some),
+            None => Ok(None),
+        })
     }
 
     /// Reads and keeps one file; the number of its bytes comes back.
@@ -196,22 +161,4 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         .map_err(DataError::read(folder))?;
     entries.sort();
     Ok(entries)
-}
-
-/// Passes a stream through and knows how many zeros it last read in a row.
-struct ZeroTail {
-    source: Box<dyn Read>,
-    zeros: u64,
-}
-
-impl Read for ZeroTail {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        let read = &buffer[..count];
-        match read.iter().rposition(|&byte| byte != 0) {
-            Some(last) => self.zeros = (count - 1 - last) as u64,
-            None => self.zeros += count as u64,
-        }
-        Ok(count)
-    }
 }

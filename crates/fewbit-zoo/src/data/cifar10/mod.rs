@@ -14,10 +14,9 @@ mod pictures;
 use std::path::Path;
 
 use self::collect::Collected;
-use super::{DataError, DataSetKind, ImageData, ImageShape};
+use super::cifar_records::SHAPE;
+use super::{DataError, DataSetKind, ImageData};
 
-/// Three planes of 32 × 32: red, green, blue.
-const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 /// The names of the two splits in paths, in the order of [`ImageData`]'s fields.
 const SPLITS: [&str; 2] = ["train", "test"];
 const CLASSES: usize = 10;

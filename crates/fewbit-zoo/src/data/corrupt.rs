@@ -1,0 +1,14 @@
+//! What becomes of a set with items in it that cannot be read.
+
+use serde::{Deserialize, Serialize};
+
+/// What is done about an item that is damaged, too large or not what its name says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCorrupt {
+    /// It is an error that names the file.
+    #[default]
+    Fail,
+    /// It is left out of the set, named and counted.
+    Skip,
+}

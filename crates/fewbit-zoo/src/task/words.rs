@@ -1,0 +1,246 @@
+//! Predicting the next word of a text.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use fewbit_burn::nn::distilled_cross_entropy;
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher, permutation};
+
+use crate::data::WordSet;
+use crate::models::WordLanguageModel;
+
+/// A word-level language model with its text.
+///
+/// A record is a window of `context` words, each predicted from those before it in the window: the loss and the
+/// perplexity count all of them, the first of a window with nothing before them but one word. Published perplexities
+/// on Wikitext-103 give every word a long past and are lower. Training windows tile the text anew each epoch, shifted by
+/// a random part of a window.
+#[derive(Debug)]
+pub struct WordTask<F> {
+    build: F,
+    train: Vec<u32>,
+    validation: Vec<u32>,
+    test: Vec<u32>,
+    context: usize,
+    fingerprint: u32,
+}
+
+impl<F> WordTask<F> {
+    /// A task on `words`, validated with the first `validation` words of their validation part; where they have none,
+    /// with as many from the end of the training part, which are held back. `build` makes the network.
+    pub fn new(build: F, words: WordSet, validation: usize, context: usize) -> Self {
+        let fingerprint = words.fingerprint();
+        let mut train = words.train;
+        let validation = match words.validation {
+            Some(mut part) => {
+                part.truncate(validation);
+                part
+            }
+            None => train.split_off(train.len().saturating_sub(validation)),
+        };
+        Self { build, train, validation, test: words.test, context: context.max(1), fingerprint }
+    }
+
+    /// The windows of a training batch and, one word on, their targets.
+    fn batch(&self, batch: &[BatchRecord], seed: u64) -> [Vec<Vec<u32>>; 2] {
+        let starts = batch.iter().map(|record| {
+            let shift = permutation(seed, record.epoch, self.context)[0] as usize;
+            record.index * self.context + shift
+        });
+        windows(&self.train, starts, self.context)
+    }
+
+    fn text(&self, split: Split) -> &[u32] {
+        match split {
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+}
+
+/// The windows that begin at `starts`, and those that begin one word on.
+fn windows(text: &[u32], starts: impl Iterator<Item = usize> + Clone, length: usize) -> [Vec<Vec<u32>>; 2] {
+    [0, 1].map(|shift| starts.clone().map(|start| text[start + shift..][..length].to_vec()).collect())
+}
+
+impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
+    type Model = M;
+
+    fn init(&self, device: &Device) -> M {
+        (self.build)(device)
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::Perplexity
+    }
+
+    fn training_records(&self) -> usize {
+        // One window is kept free for the shift, one word for the last target.
+        (self.train.len().saturating_sub(1) / self.context).saturating_sub(1)
+    }
+
+    fn evaluation_records(&self, split: Split) -> usize {
+        self.text(split).len().saturating_sub(1).div_ceil(self.context)
+    }
+
+    fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
+        let [words, targets] = self.batch(batch, seed);
+        model.nats(&words, &targets, device).mean()
+    }
+
+    /// Takes the memory of two full distributions: words of the batch × words of the vocabulary, for each network.
+    fn distilled_loss(
+        &self,
+        model: &M,
+        teacher: &Teacher<M>,
+        batch: &[BatchRecord],
+        seed: u64,
+        device: &Device,
+    ) -> Tensor<1> {
+        let [words, targets] = self.batch(batch, seed);
+        let targets: Vec<i64> = targets.concat().into_iter().map(i64::from).collect();
+        let shape = [targets.len()];
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, shape), device);
+        let predicted = Tensor::from_inner(teacher.model.log_probabilities(&words, &teacher.device));
+        // Logarithms of probabilities are logits.
+        let logits = model.log_probabilities(&words, device);
+        distilled_cross_entropy(logits, targets, predicted, teacher.share)
+    }
+
+    fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
+        let text = self.text(split);
+        let last_target = text.len().saturating_sub(1);
+        let starts = records.map(|record| record * self.context);
+        let (whole, rest): (Vec<usize>, Vec<usize>) =
+            starts.partition(|start| start + self.context <= last_target);
+        // At most one window, the text's last, is shorter.
+        let shorter = rest.first().map_or(0, |start| last_target - start);
+        let mut scores = Vec::with_capacity(whole.len() + rest.len());
+        for (starts, length) in [(whole, self.context), (rest, shorter)] {
+            if starts.is_empty() || length == 0 {
+                continue;
+            }
+            let [words, targets] = windows(text, starts.into_iter(), length);
+            let nats = model.nats(&words, &targets, device);
+            let nats: Vec<f32> = nats.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
+            scores.extend(nats.chunks_exact(length).map(|window| Score {
+                value: window.iter().map(|&nat| f64::from(nat)).sum(),
+                weight: length as f64,
+            }));
+        }
+        scores
+    }
+
+    fn fingerprint(&self) -> u32 {
+        self.fingerprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::{Module, Param};
+    use fewbit_burn::train::{evaluate, mean};
+
+    const VOCABULARY: usize = 8;
+
+    /// Gives every word the same chance, whatever came before.
+    #[derive(Module, Debug)]
+    struct Uniform {
+        logit: Param<Tensor<1>>,
+    }
+
+    impl WordLanguageModel for Uniform {
+        fn vocabulary(&self) -> usize {
+            VOCABULARY
+        }
+
+        fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], _: &Device) -> Tensor<1> {
+            assert!(sequences.iter().flatten().all(|&word| (word as usize) < VOCABULARY));
+            self.logit.val().repeat(&[targets.concat().len()]) + (VOCABULARY as f64).ln()
+        }
+
+        fn log_probabilities(&self, sequences: &[Vec<u32>], _: &Device) -> Tensor<2> {
+            let rows = sequences.concat().len();
+            self.logit.val().reshape([1, 1]).repeat(&[rows, VOCABULARY]) - (VOCABULARY as f64).ln()
+        }
+    }
+
+    /// A text of 500 words to train on, of so many to validate and of `test` to test with.
+    fn words(validation: Option<usize>, test: usize) -> WordSet {
+        let count = |count: usize| (0..count).map(|i| (i % VOCABULARY) as u32).collect::<Vec<u32>>();
+        WordSet {
+            vocabulary: Default::default(),
+            train: count(500),
+            validation: validation.map(count),
+            test: count(test),
+        }
+    }
+
+    fn task(test: usize) -> WordTask<impl Fn(&Device) -> Uniform> {
+        WordTask::new(uniform, words(None, test), 100, 16)
+    }
+
+    fn uniform(device: &Device) -> Uniform {
+        Uniform { logit: Param::from_tensor(Tensor::zeros([1], device)) }
+    }
+
+    #[test]
+    fn every_word_but_the_first_is_scored_once_whatever_the_batch() {
+        let device = Device::flex();
+        // Whole windows only, one word over, one word less, shorter than a window.
+        for test in [65, 66, 64, 9] {
+            let task = task(test);
+            for batch_size in [1, 3, 100] {
+                let scores = evaluate(&task, &task.init(&device), Split::Test, batch_size, &device);
+                let weight: f64 = scores.iter().map(|score| score.weight).sum();
+                assert_eq!(weight, test as f64 - 1.0, "{test} words, {batch_size} at once");
+                // Of eight words with one chance the perplexity is eight.
+                assert!((mean(&scores).exp() - 8.0).abs() < 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn training_windows_stay_inside_the_training_part() {
+        let (task, device) = (task(65), Device::flex().autodiff());
+        let model = task.init(&device);
+        let last = task.training_records() - 1;
+        for epoch in 0..40 {
+            let batch = [BatchRecord { epoch, index: 0 }, BatchRecord { epoch, index: last }];
+            let loss: f32 = task.loss(&model, &batch, 1, &device).into_scalar();
+            assert!((loss - 8f32.ln()).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_target_is_the_word_after_its_own() {
+        let text: Vec<u32> = (0..20).collect();
+        let [inputs, targets] = windows(&text, [3, 15].into_iter(), 4);
+        assert_eq!(inputs, [[3, 4, 5, 6], [15, 16, 17, 18]]);
+        assert_eq!(targets, [[4, 5, 6, 7], [16, 17, 18, 19]]);
+    }
+
+    /// 500 words less the 100 that are held back, or all 500 beside 100 of the 130 of the set's own.
+    #[test]
+    fn a_set_is_validated_with_its_own_part_where_it_has_one() {
+        for (own, train) in [(None, 400), (Some(130), 500)] {
+            let task = WordTask::new(uniform, words(own, 65), 100, 16);
+            assert_eq!((task.train.len(), task.validation.len()), (train, 100));
+        }
+    }
+
+    /// A teacher of even chances, and a network of even chances: the loss is that of the labels at any share.
+    #[test]
+    fn a_distilled_loss_is_of_the_same_words() {
+        let (task, device) = (task(65), Device::flex().autodiff());
+        let model = task.init(&device);
+        let plain = Device::flex();
+        let batch = [BatchRecord { epoch: 0, index: 2 }];
+        for share in [0.0, 0.3, 1.0] {
+            let teacher = Teacher { model: uniform(&plain), share, device: plain.clone() };
+            let loss: f32 = task.distilled_loss(&model, &teacher, &batch, 1, &device).into_scalar();
+            assert!((loss - 8f32.ln()).abs() < 1e-4, "{share}: {loss}");
+        }
+    }
+}
