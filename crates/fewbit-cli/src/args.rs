@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Says before any training how small a file can be and what the run will take.
     Plan(PlanArgs),
+    /// Runs a few steps of recipes on noise, from the first to the file: whether they work, not what they reach.
+    Smoke(SmokeArgs),
     /// Trains a run for every combination of settings, several at once, and prints the table of all.
     Sweep(SweepArgs),
     /// Prints the results of runs side by side, averaged over seeds.
@@ -70,6 +72,17 @@ impl DeviceKind {
 }
 
 #[derive(Args)]
+pub(crate) struct SmokeArgs {
+    /// Built-in names or TOML files; all built-in ones where none is given. Of a recipe with a twin, the twin runs.
+    pub(crate) recipes: Vec<String>,
+    /// Steps, half of them quantized.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) steps: u32,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
 pub(crate) struct MachineArgs {
     /// Where the network runs.
     #[arg(long, value_enum, default_value = "cpu", help_heading = "Machine")]
@@ -87,6 +100,9 @@ pub(crate) struct TrainArgs {
     /// The data set's folder or file; the quick start needs none.
     #[arg(long, value_name = "PATH", help_heading = "Training")]
     pub(crate) data: Option<PathBuf>,
+    /// Downloads the data set into the cache folder, where it is not there yet, and reads it from there.
+    #[arg(long, help_heading = "Training", conflicts_with = "data")]
+    pub(crate) download: bool,
     /// A trained checkpoint to start from: safetensors or PyTorch, read as data.
     #[arg(long, value_name = "CHECKPOINT", help_heading = "Training", conflicts_with = "resume")]
     pub(crate) from: Option<PathBuf>,
@@ -153,6 +169,9 @@ pub(crate) struct SweepArgs {
     /// The data set's folder or file; the quick start needs none.
     #[arg(long, value_name = "PATH", help_heading = "Training")]
     pub(crate) data: Option<PathBuf>,
+    /// Downloads the data set into the cache folder, where it is not there yet, and reads it from there.
+    #[arg(long, help_heading = "Training", conflicts_with = "data")]
+    pub(crate) download: bool,
     /// A trained checkpoint that every run starts from.
     #[arg(long, value_name = "CHECKPOINT", help_heading = "Training")]
     pub(crate) from: Option<PathBuf>,
@@ -354,6 +373,9 @@ pub(crate) struct EvalArgs {
     /// The data set's folder or file; `glyphs` needs none.
     #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
+    /// Downloads the data set into the cache folder, where it is not there yet, and reads it from there.
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) download: bool,
     /// How the result is printed.
     #[arg(long, value_enum, default_value = "text", help_heading = "Output")]
     pub(crate) format: Format,

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod download;
 mod failure;
 mod page;
 mod progress;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<Verdict, Failure> {
     match command {
         Command::Train(args) => commands::train::run(args),
         Command::Plan(args) => commands::plan::run(args),
+        Command::Smoke(args) => commands::smoke::run(args),
         Command::Sweep(args) => commands::sweep::run(args),
         Command::Table(args) => commands::table::run(&args),
         Command::Report(args) => commands::report::run(&args),

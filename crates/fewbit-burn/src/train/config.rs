@@ -20,13 +20,28 @@ pub enum OptimizerKind {
 }
 
 /// How the learning rate of the weights changes within a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// It does not.
     Constant,
     /// Half a cosine, from the full rate to 0 at the end of the phase.
     Cosine,
+    /// It is multiplied with `factor` every `period` steps.
+    Step {
+        /// Steps of one rate, at least 1.
+        period: u64,
+        /// Above 0 and at most 1.
+        factor: f64,
+    },
+    /// Half a cosine to 0 in `period` steps, and again from `factor` times the rate in twice as many, and so on: Loshchilov
+    /// and Hutter 2017, with rates that fall from one restart to the next.
+    Restarts {
+        /// Steps of the first cosine, at least 1.
+        period: u64,
+        /// Above 0 and at most 1.
+        factor: f64,
+    },
 }
 
 impl Schedule {
@@ -34,12 +49,26 @@ impl Schedule {
     fn factor(self, done: u64, all: u64) -> f64 {
         match self {
             Self::Constant => 1.0,
-            Self::Cosine => {
-                let share = done as f64 / all.max(1) as f64;
-                0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            Self::Cosine => half_cosine(done, all),
+            Self::Step { period, factor } => {
+                let times = i32::try_from(done / period.max(1)).unwrap_or(i32::MAX);
+                factor.powi(times)
+            }
+            Self::Restarts { period, factor } => {
+                let (mut start, mut length, mut rate) = (0, period.max(1), 1.0);
+                while done - start >= length {
+                    (start, length, rate) = (start + length, length.saturating_mul(2), rate * factor);
+                }
+                rate * half_cosine(done - start, length)
             }
         }
     }
+}
+
+/// From 1 to 0.
+fn half_cosine(done: u64, all: u64) -> f64 {
+    let share = done as f64 / all.max(1) as f64;
+    0.5 * (1.0 + (std::f64::consts::PI * share).cos())
 }
 
 /// What happens when a loss, a gradient, a weight or a precision is no longer a number.
@@ -152,6 +181,24 @@ impl TrainConfig {
             Method::DiffQ(_) | Method::QuantNoise(..) => Mode::Noise,
             Method::Fewbit(_) if self.quantized_share(step) < 1.0 - self.rounding_share => Mode::Noise,
             _ => Mode::StraightThrough,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_fall_by_steps_and_begin_anew() {
+        let step = Schedule::Step { period: 60, factor: 0.2 };
+        for (done, factor) in [(0, 1.0), (59, 1.0), (60, 0.2), (120, 0.04), (199, 0.008)] {
+            assert!((step.factor(done, 200) - factor).abs() < 1e-12, "{done}");
+        }
+        // Cosines of 10, 20 and 40 steps from 1, 0.75 and 0.5625.
+        let restarts = Schedule::Restarts { period: 10, factor: 0.75 };
+        for (done, factor) in [(0, 1.0), (5, 0.5), (10, 0.75), (20, 0.375), (30, 0.5625), (50, 0.28125)] {
+            assert!((restarts.factor(done, 70) - factor).abs() < 1e-12, "{done}");
         }
     }
 }

@@ -27,7 +27,15 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
     use_threads(args.machine.threads)?;
     let device = device(args.machine.device)?;
     let bytes = fewbit::read_file(&args.file)?;
-    let evaluation = fewbit_zoo::evaluate_file(&bytes, args.data.as_deref(), &device)
+    let data = match args.download {
+        true => {
+            let set =
+                fewbit_zoo::data_set_of(&bytes).map_err(|error| Failure::from(error).about(&args.file))?;
+            Some(crate::download::data_set(set)?)
+        }
+        false => args.data,
+    };
+    let evaluation = fewbit_zoo::evaluate_file(&bytes, data.as_deref(), &device)
         .map_err(|error| Failure::from(error).about(&args.file))?;
     let report = EvalReport {
         metric: evaluation.metric.name().to_owned(),

@@ -6,6 +6,7 @@ pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod report;
+pub(crate) mod smoke;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod train;

@@ -32,6 +32,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         return Err(exists(out));
     }
     let data = match (&args.data, &args.resume) {
+        _ if args.download => Some(crate::download::data_set(recipe.data.set)?),
         (Some(data), _) => Some(std::path::absolute(data)?),
         (None, Some(run)) => RunFolder::open(run)?.data_path()?,
         (None, None) => None,
@@ -51,6 +52,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         }
     }
     let experiment = Experiment::prepare(&recipe, data.as_deref())?;
+    tell_skipped(experiment.skipped());
     if let Some(of_steps) = memory {
         let memory = of_steps + experiment.data_bytes();
         if let Some(failure) = does_not_fit(memory) {
@@ -210,4 +212,15 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
         say(format_args!("\nstopping after this step; once more stops at once"));
     })?;
     Ok(stop)
+}
+
+/// Names the damaged items that are left out, the first few of many.
+fn tell_skipped(skipped: &[String]) {
+    const NAMED: usize = 5;
+    for reason in skipped.iter().take(NAMED) {
+        say(format_args!("left out: {reason}"));
+    }
+    if skipped.len() > NAMED {
+        say(format_args!("left out: {} more, {} in all", skipped.len() - NAMED, skipped.len()));
+    }
 }

@@ -5,6 +5,7 @@ mod data;
 mod error;
 mod evaluation;
 mod planning;
+mod smoke;
 mod tasks;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use self::data::{Data, Loaded, load};
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, data_set_of, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
+pub use self::smoke::shortened;
 use self::tasks::{TaskSettings, TaskVisitor, with_task};
 use crate::models::{AnyNetworkVisitor, ForAny};
 use crate::recipe::Recipe;

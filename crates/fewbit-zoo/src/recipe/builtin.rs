@@ -12,7 +12,32 @@ macro_rules! recipes {
     };
 }
 
-recipes!["quick-start", "mnist", "resnet20", "lm-tiny", "lstm-tiny", "keywords"];
+recipes![
+    "quick-start",
+    "mnist",
+    "resnet20",
+    "lm-tiny",
+    "lstm-tiny",
+    "keywords",
+    "resnet20-small",
+    "resnet20-600",
+    "resnet18-small",
+    "resnet18",
+    "wide-resnet-small",
+    "wide-resnet",
+    "mobilenet-small",
+    "mobilenet",
+    "vision-transformer-small",
+    "vision-transformer",
+    "deit-small-pictures",
+    "deit-tiny",
+    "deit-small",
+    "deit-base",
+    "wikitext-small",
+    "wikitext103",
+    "demucs-small",
+    "musdb-demucs",
+];
 
 /// The names of the recipes that come with fewbit, the quick start first.
 pub fn builtin_names() -> Vec<&'static str> {

@@ -134,6 +134,11 @@ words! {
         Constant = "constant",
         /// Half a cosine, down to zero at the end of the phase.
         Cosine = "cosine",
+        /// Multiplied with `schedule_factor` every `schedule_period` steps.
+        Step = "step",
+        /// Half a cosine down to zero in `schedule_period` steps, and again in twice as many from `schedule_factor` times
+        /// the rate, and so on.
+        Restarts = "restarts",
     }
 }
 
@@ -296,6 +301,10 @@ pub struct TrainingConfig {
     pub weight_decay: f64,
     /// How the rate changes within each phase.
     pub schedule: Schedule,
+    /// Steps until the rate changes, where it changes in steps or begins anew.
+    pub schedule_period: usize,
+    /// What it is then multiplied with.
+    pub schedule_factor: f64,
     /// Steps at the start of each phase in which the rate rises from zero.
     pub warmup_steps: usize,
     /// Largest norm of all gradients together; 0 turns clipping off.
@@ -375,6 +384,8 @@ impl Default for TrainingConfig {
             distillation: 0.0,
             weight_decay: 5e-4,
             schedule: Schedule::Cosine,
+            schedule_period: 1000,
+            schedule_factor: 0.1,
             warmup_steps: 0,
             clip_norm: 0.0,
             context: 128,

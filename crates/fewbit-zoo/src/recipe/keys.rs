@@ -47,7 +47,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("exclude", Kind::Texts),
         ("penalty", WEIGHT),
         ("bits_learning_rate", RATE),
-        ("bits_schedule", Kind::Choice(Schedule::WORDS)),
+        ("bits_schedule", Kind::Choice(&["constant", "cosine"])),
         ("granularity", Kind::Choice(Granularity::WORDS)),
         ("size_estimate", Kind::Choice(SizeEstimate::WORDS)),
         ("bits", Kind::Count { least: 1, most: 16 }),
@@ -73,6 +73,8 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("distillation", SHARE),
         ("weight_decay", WEIGHT),
         ("schedule", Kind::Choice(Schedule::WORDS)),
+        ("schedule_period", EVERY),
+        ("schedule_factor", Kind::Number { least: ABOVE_ZERO, most: 1.0 }),
         ("warmup_steps", STEPS),
         ("clip_norm", WEIGHT),
         ("context", CONTEXT),
@@ -85,7 +87,10 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("on_non_finite", Kind::Choice(OnNonFinite::WORDS)),
     ];
     let mut settings = vec![Setting::required("", "name", Kind::Text)];
-    settings.extend(Setting::optional("", &[("seed", Kind::Count { least: 0, most: i64::MAX })]));
+    settings.extend(Setting::optional(
+        "",
+        &[("seed", Kind::Count { least: 0, most: i64::MAX }), ("twin", Kind::Text)],
+    ));
     settings.push(Setting::required("data", "set", Kind::Choice(&DataSetKind::NAMES)));
     settings.extend(Setting::optional("data", &data));
     settings.extend(ModelConfig::settings(model_kind, "model"));

@@ -67,6 +67,9 @@ pub struct Recipe {
     /// Where all randomness starts: weights, order, augmentation, noise.
     #[serde(default)]
     pub seed: u64,
+    /// The recipe of the same experiment that two cores can run, where this one is too long for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<String>,
     /// What is learned from.
     pub data: DataConfig,
     /// The network.

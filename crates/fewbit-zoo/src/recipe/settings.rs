@@ -8,15 +8,19 @@ use fewbit_burn::{
 
 use super::{
     Augment, Floats, Granularity, GroupSetting, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation,
-    Recipe, Schedule, SizeEstimate,
+    Recipe, Schedule, SizeEstimate, TrainingConfig,
 };
 use crate::data::augment::Augmentation;
 
-impl From<Schedule> for train::Schedule {
-    fn from(schedule: Schedule) -> Self {
-        match schedule {
-            Schedule::Constant => Self::Constant,
-            Schedule::Cosine => Self::Cosine,
+impl Schedule {
+    /// The schedule that this word and the two keys beside it mean.
+    fn of(self, training: &TrainingConfig) -> train::Schedule {
+        let (period, factor) = (training.schedule_period as u64, training.schedule_factor);
+        match self {
+            Self::Constant => train::Schedule::Constant,
+            Self::Cosine => train::Schedule::Cosine,
+            Self::Step => train::Schedule::Step { period, factor },
+            Self::Restarts => train::Schedule::Restarts { period, factor },
         }
     }
 }
@@ -113,10 +117,10 @@ impl Recipe {
             weight_decay: t.weight_decay,
             learning_rate: t.learning_rate,
             quantized_learning_rate: t.quantized_learning_rate.unwrap_or(t.learning_rate),
-            schedule: t.schedule.into(),
+            schedule: t.schedule.of(t),
             warmup_steps: t.warmup_steps as u64,
             bits_learning_rate: self.quantization.bits_learning_rate,
-            bits_schedule: self.quantization.bits_schedule.into(),
+            bits_schedule: self.quantization.bits_schedule.of(t),
             penalty: self.quantization.penalty,
             clip_norm: t.clip_norm,
             evaluate_every: t.evaluate_every as u64,

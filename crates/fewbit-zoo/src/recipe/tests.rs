@@ -33,6 +33,20 @@ fn every_recipe_that_comes_with_fewbit_is_valid_and_named_after_its_file() {
     assert_eq!(Recipe::builtin("nothing"), None);
 }
 
+/// A twin is a recipe that comes with fewbit, is small itself, and of the same kind of network and data.
+#[test]
+fn every_twin_is_a_small_recipe_of_the_same_experiment() {
+    for recipe in builtin_names().into_iter().filter_map(Recipe::builtin) {
+        let Some(name) = &recipe.twin else { continue };
+        let twin = Recipe::builtin(name).unwrap();
+        assert_eq!(
+            (twin.twin, twin.model.kind(), twin.data.set),
+            (None, recipe.model.kind(), recipe.data.set)
+        );
+        assert!(twin.model.values() <= recipe.model.values(), "{name}");
+    }
+}
+
 #[test]
 fn a_recipe_written_and_read_again_is_equal() {
     let mut recipes: Vec<Recipe> = builtin_names().into_iter().filter_map(Recipe::builtin).collect();
@@ -66,6 +80,7 @@ fn the_known_keys_are_those_that_a_full_recipe_writes() {
     for name in builtin_names() {
         let mut recipe = Recipe::builtin(name).unwrap();
         recipe.training.quantized_learning_rate = Some(1.0);
+        recipe.twin = Some("other".into());
         recipe.budget = BudgetConfig { bytes: Some(1), ratio: Some(1.0), bits: Some(1.0) };
         let table = Table::try_from(&recipe).unwrap();
         let mut written: Vec<String> = Vec::new();

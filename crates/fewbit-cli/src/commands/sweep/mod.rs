@@ -18,12 +18,17 @@ use self::start::Start;
 use self::work::{Ended, Work};
 use super::table;
 use crate::Verdict;
-use crate::args::{Format, SweepArgs, TableFormat};
+use crate::args::{BudgetArgs, Format, SweepArgs, TableFormat};
 use crate::failure::{Failure, say};
 use crate::report::{grouped, metric};
 use crate::runs::Run;
 
-pub(crate) fn run(args: SweepArgs) -> Result<Verdict, Failure> {
+pub(crate) fn run(mut args: SweepArgs) -> Result<Verdict, Failure> {
+    if args.download {
+        let none = BudgetArgs { budget: None, ratio: None, bits: None };
+        let recipe = super::recipe_with(&args.recipe, &args.overrides, &none, None)?;
+        args.data = Some(crate::download::data_set(recipe.data.set)?);
+    }
     let start = args.from.as_deref().map(Start::read).transpose()?;
     let runs = plan::plan(&args, start.as_ref())?;
     let launch = Launch::new(&args)?;
