@@ -10,8 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::failure::{Failure, say};
 use crate::report::mebibytes;
 
-/// Where the data set is, after what is not there yet was downloaded: what `--data` would have been.
-pub(crate) fn data_set(kind: DataSetKind) -> Result<PathBuf, Failure> {
+/// Where the data set is, after what is not there yet was downloaded: what `--data` would have been. A generated set is
+/// nowhere.
+pub(crate) fn data_set(kind: DataSetKind) -> Result<Option<PathBuf>, Failure> {
+    if !kind.needs_path() {
+        return Ok(None);
+    }
     let mut bar: Option<ProgressBar> = None;
     let fetched = fetch_set(kind, &mut |done, bytes| {
         bar.get_or_insert_with(|| begin(kind, bytes)).set_position(done);
@@ -24,7 +28,7 @@ pub(crate) fn data_set(kind: DataSetKind) -> Result<PathBuf, Failure> {
         Failure::from(error).maybe_hint(hint)
     })?;
     say(format_args!("data in {}", folder.display()));
-    Ok(std::path::absolute(folder)?)
+    Ok(Some(std::path::absolute(folder)?))
 }
 
 fn begin(kind: DataSetKind, bytes: u64) -> ProgressBar {

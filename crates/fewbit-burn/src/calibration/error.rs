@@ -11,6 +11,9 @@ pub enum CalibrationError {
     /// There is nothing to calibrate on.
     #[error("no records to calibrate on")]
     NoRecords,
+    /// A record could not be had.
+    #[error("{0}")]
+    Record(String),
     /// The weights are not the network's.
     #[error(transparent)]
     Load(#[from] LoadError),

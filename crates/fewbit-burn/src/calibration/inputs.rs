@@ -39,6 +39,9 @@ impl<T: Task> Calibration<'_, T> {
                 move |weight, input| add(&mut seen.borrow_mut(), weight, input)
             };
             observe(observer, || self.task.loss(&model, &batch, 0, &self.device));
+            if let Some(reason) = self.task.failure() {
+                return Err(CalibrationError::Record(reason));
+            }
         }
         let mut found = BTreeMap::new();
         for entry in parameters(&model).0 {

@@ -34,6 +34,9 @@ impl<T: Task> Calibration<'_, T> {
         let mut squares = Squares::default();
         for batch in self.batches()? {
             let loss = self.task.loss(&model, &batch, 0, &device);
+            if let Some(reason) = self.task.failure() {
+                return Err(CalibrationError::Record(reason));
+            }
             squares.gradients = GradientsParams::from_grads(loss.backward(), &model);
             squares.share = batch.len() as f64;
             visit_parameters(&model, &mut squares);

@@ -46,6 +46,9 @@ impl<T: Task> Calibration<'_, T> {
         let model = blank.load_into(self.task.init(&device))?.no_grad();
         for batch in &batches {
             forward_only(&device, || self.task.loss(&model, batch, 0, &device));
+            if let Some(reason) = self.task.failure() {
+                return Err(CalibrationError::Record(reason));
+            }
         }
         let mut measured = StoredModel::float(&model)?;
         measured.scale_statistics(1.0 / (1.0 - (1.0 - momentum).powi(batches.len() as i32)));

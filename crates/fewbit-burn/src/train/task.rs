@@ -43,7 +43,8 @@ impl Metric {
     /// The metric of all records.
     pub fn of(self, scores: &[Score]) -> f64 {
         match self {
-            Self::Perplexity => mean(scores).exp(),
+            // A number, whatever the network says: rows hold no infinity.
+            Self::Perplexity => mean(scores).exp().min(f64::MAX),
             Self::Accuracy | Self::BitsPerByte | Self::SignalToDistortion => mean(scores),
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
         true => {
             let set =
                 fewbit_zoo::data_set_of(&bytes).map_err(|error| Failure::from(error).about(&args.file))?;
-            Some(crate::download::data_set(set)?)
+            crate::download::data_set(set)?
         }
         false => args.data,
     };

@@ -23,10 +23,12 @@ pub(crate) fn run(args: SmokeArgs) -> Result<Verdict, Failure> {
     };
     let mut done = BTreeSet::new();
     for name in names {
-        let recipe = small(&name)?;
-        if !done.insert(recipe.name.clone()) {
+        let recipe = resolve(&name, &[])?;
+        let small = recipe.twin.clone().unwrap_or(name);
+        if !done.insert(small.clone()) {
             continue;
         }
+        let recipe = resolve(&small, &[])?;
         let short = shortened(&recipe, args.steps as usize);
         let began = Instant::now();
         let bytes = finish(&short, &device)?;
@@ -39,15 +41,6 @@ pub(crate) fn run(args: SmokeArgs) -> Result<Verdict, Failure> {
         ));
     }
     Ok(Verdict::Done)
-}
-
-/// The recipe, or its twin where it has one.
-fn small(name: &str) -> Result<Recipe, Failure> {
-    let recipe = resolve(name, &[])?;
-    match &recipe.twin {
-        Some(twin) => Ok(resolve(twin, &[])?),
-        None => Ok(recipe),
-    }
 }
 
 /// Bytes of the file at the end of all steps.

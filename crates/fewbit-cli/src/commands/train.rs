@@ -32,7 +32,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         return Err(exists(out));
     }
     let data = match (&args.data, &args.resume) {
-        _ if args.download => Some(crate::download::data_set(recipe.data.set)?),
+        _ if args.download => crate::download::data_set(recipe.data.set)?,
         (Some(data), _) => Some(std::path::absolute(data)?),
         (None, Some(run)) => RunFolder::open(run)?.data_path()?,
         (None, None) => None,
@@ -163,6 +163,10 @@ fn failure(error: ExperimentError, rolls_back: bool) -> Failure {
         TrainError::NonFinite { checkpoint: None, .. } => {
             Some("a lower `training.learning_rate`, or `--set training.on_non_finite=roll-back`, may help")
         }
+        TrainError::Record(_) => Some(
+            "mend the file and `--resume`; a new run with `--set data.on_corrupt=skip` looks at every file first and leaves \
+             damaged ones out",
+        ),
         _ => None,
     };
     Failure::from(error).maybe_hint(hint)

@@ -114,6 +114,16 @@ impl DataSetKind {
         }
     }
 
+    /// Whether all its images have one size that the set says.
+    pub(crate) const fn is_of_fixed_images(self) -> bool {
+        matches!(self.records(), Records::Images { shape: [Some(_), Some(_), Some(_)], .. })
+    }
+
+    /// Whether each record is a file of its own, which can be damaged and left out.
+    pub(crate) const fn is_of_files(self) -> bool {
+        matches!(self, Self::ClassFolders | Self::Keywords | Self::Stems)
+    }
+
     /// Training images of the sets that are the same everywhere.
     pub(crate) const fn training_images(self) -> Option<usize> {
         match self {

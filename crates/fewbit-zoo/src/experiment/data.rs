@@ -103,10 +103,10 @@ fn check_fit(model: &ModelConfig, set: DataSetKind, data: &Data) -> Result<(), E
         }
         (ModelInput::Images { shape, classes }, Data::Folders { folders, .. }) => {
             let found = folders.classes.len();
-            if shape[1] == shape[2] && found <= classes {
+            if shape[0] == 3 && shape[1] == shape[2] && found <= classes {
                 return Ok(());
             }
-            (images(shape, classes), format!("square images of {found} classes"))
+            (images(shape, classes), format!("square images of 3 channels and {found} classes"))
         }
         (ModelInput::Mixtures { channels, sources }, Data::Stems(found)) => {
             let [found_channels, found_sources] = [found.format.channels, stems::SOURCES.len()];
@@ -143,6 +143,23 @@ impl Data {
                 4 * (words.train.len() + validation + words.test.len()) as u64
             }
             Self::Stems(stems) => stems.bytes(),
+        }
+    }
+
+    /// What is to be judged by alone.
+    pub(super) fn without_training(self) -> Self {
+        match self {
+            Self::Images(ImageData { train, test }) => {
+                Self::Images(ImageData { train: train.range(0..0), test })
+            }
+            Self::Folders { folders, side } => Self::Folders { folders: folders.without_training(), side },
+            Self::Text(TextSet { test, .. }) => Self::Text(TextSet { train: Vec::new(), test }),
+            Self::Words(WordSet { vocabulary, test, .. }) => {
+                Self::Words(WordSet { vocabulary, train: Vec::new(), validation: None, test })
+            }
+            Self::Stems(StemData { format, test, .. }) => {
+                Self::Stems(StemData { format, train: Vec::new(), test })
+            }
         }
     }
 

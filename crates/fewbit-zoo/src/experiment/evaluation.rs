@@ -9,11 +9,15 @@ use fewbit_burn::{LoadError, StoredModel, value_count};
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
-use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL};
+use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT, SKIP};
 use crate::data::augment::Augmentation;
 use crate::data::{DataSetKind, OnCorrupt};
-use crate::models::{ModelConfig, ModelInput};
-use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT};
+use crate::models::{BYTES, ModelConfig, ModelInput};
+use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT, MIN_SEGMENT};
+
+/// Most values of a batch of records, or of what is predicted for them: a gibibyte of floats, whatever a stranger's file
+/// says.
+const MAX_EVALUATED_VALUES: usize = 1 << 28;
 
 /// What `eval` found.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,35 +78,56 @@ pub fn evaluate_file(
     }
     let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
     let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
-    let number = |key, most: usize| {
+    let number = |key, least: usize, most: usize| {
         let found = text(key)?;
-        found.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| {
+        found.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
             let found = found.to_owned();
             ExperimentError::MetadataInvalid {
                 key,
                 found,
-                needed: format!("a whole number from 1 to {most}"),
+                needed: format!("a whole number from {least} to {most}"),
             }
         })
     };
     let model = ModelConfig::parse(text(MODEL)?)?;
     let set: DataSetKind = text(DATA)?.parse()?;
-    let batch_size = number(BATCH, MAX_EVALUATION_BATCH)?;
+    let batch_size = number(BATCH, 1, MAX_EVALUATION_BATCH)?;
     let window = match model.input() {
-        ModelInput::Bytes { longest } => number(CONTEXT, longest.unwrap_or(MAX_CONTEXT).min(MAX_CONTEXT))?,
-        ModelInput::Words { .. } => number(CONTEXT, MAX_CONTEXT)?,
-        ModelInput::Mixtures { .. } => number(CONTEXT, MAX_SEGMENT)?,
+        ModelInput::Bytes { longest } => number(CONTEXT, 1, longest.unwrap_or(MAX_CONTEXT).min(MAX_CONTEXT))?,
+        ModelInput::Words { vocabulary } => {
+            let most = (MAX_EVALUATED_VALUES / vocabulary.max(1)).clamp(1, MAX_CONTEXT);
+            number(CONTEXT, 1, most)?
+        }
+        ModelInput::Mixtures { .. } => number(CONTEXT, MIN_SEGMENT, MAX_SEGMENT)?,
         ModelInput::Images { .. } => 1,
     };
+    // No score depends on how many records are evaluated at once.
+    let values = match model.input() {
+        ModelInput::Images { shape, .. } => shape.iter().product(),
+        ModelInput::Bytes { .. } => window * BYTES,
+        ModelInput::Words { vocabulary } => window * vocabulary,
+        ModelInput::Mixtures { channels, sources } => window * channels * sources,
+    };
+    let batch_size = batch_size.min((MAX_EVALUATED_VALUES / values.max(1)).max(1));
     // Before anything is unpacked: a small file can describe a large network.
     let found = value_count(&reader);
     if found != model.values() {
         return Err(ExperimentError::ValueCount { found, needed: model.values() });
     }
     let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-    let data = load(set, path, &model, OnCorrupt::Fail)?.data;
-    let augmentation = Augmentation::NONE;
-    let settings = TaskSettings { set, validation: 0, augmentation, window, segment_stride: window };
+    let on_corrupt = match reader.metadata(ON_CORRUPT) {
+        Some(SKIP) => OnCorrupt::Skip,
+        _ => OnCorrupt::Fail,
+    };
+    let data = load(set, path, &model, on_corrupt)?.data.without_training();
+    let settings = TaskSettings {
+        set,
+        validation: 0,
+        augmentation: Augmentation::NONE,
+        is_varied: false,
+        window,
+        segment_stride: window,
+    };
     let device = device.clone().without_autodiff();
     let visitor = Evaluate { stored: &stored, batch_size, device: &device };
     let (metric, value, records) = with_task(&model, data, settings, visitor)?;

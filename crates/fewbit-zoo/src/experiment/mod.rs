@@ -25,6 +25,7 @@ pub use self::evaluation::{Evaluation, data_set_of, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
 pub use self::smoke::shortened;
 use self::tasks::{TaskSettings, TaskVisitor, with_task};
+use crate::data::OnCorrupt;
 use crate::models::{AnyNetworkVisitor, ForAny};
 use crate::recipe::Recipe;
 
@@ -33,6 +34,9 @@ pub(super) const MODEL: &str = "model";
 pub(super) const DATA: &str = "data";
 pub(super) const BATCH: &str = "evaluation_batch_size";
 pub(super) const CONTEXT: &str = "context";
+/// Only where damaged items were left out.
+pub(super) const ON_CORRUPT: &str = "on_corrupt";
+pub(super) const SKIP: &str = "skip";
 
 /// A recipe with its data, ready to run.
 #[derive(Debug)]
@@ -122,6 +126,7 @@ impl<'a> Experiment<'a> {
             bytes.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
         let settings = TaskSettings {
             augmentation: self.recipe.augmentation(),
+            is_varied: true,
             ..TaskSettings::plain(self.recipe, self.recipe.data.validation)
         };
         let run = Run {
@@ -140,15 +145,19 @@ impl<'a> Experiment<'a> {
 }
 
 /// What files of a recipe say beside their tensors, so that `eval` can rebuild the network.
-fn metadata(recipe: &Recipe) -> [(&'static str, String); 6] {
-    [
+fn metadata(recipe: &Recipe) -> Vec<(&'static str, String)> {
+    let mut entries = vec![
         ("creator", concat!("fewbit ", env!("CARGO_PKG_VERSION")).to_owned()),
         ("recipe", recipe.name.clone()),
         (MODEL, recipe.model.to_toml()),
         (DATA, recipe.data.set.name().to_owned()),
         (BATCH, recipe.training.evaluation_batch_size.to_string()),
         (CONTEXT, recipe.window().to_string()),
-    ]
+    ];
+    if recipe.data.on_corrupt == OnCorrupt::Skip {
+        entries.push((ON_CORRUPT, SKIP.to_owned()));
+    }
+    entries
 }
 
 /// The tensors of a trained network as `recipe`'s has them in memory.

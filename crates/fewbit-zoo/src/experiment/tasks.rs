@@ -31,6 +31,8 @@ pub(super) struct TaskSettings {
     pub(super) set: DataSetKind,
     pub(super) validation: usize,
     pub(super) augmentation: Augmentation,
+    /// Whether training records of other sets than images in memory are varied, as they then always are.
+    pub(super) is_varied: bool,
     /// Bytes, words or samples in a record of a sequence.
     pub(super) window: usize,
     /// Samples from one piece of a sound to the next.
@@ -44,6 +46,7 @@ impl TaskSettings {
             set: recipe.data.set,
             validation,
             augmentation: Augmentation::NONE,
+            is_varied: false,
             window: recipe.window(),
             segment_stride: recipe.training.segment_stride,
         }
@@ -83,12 +86,12 @@ where
     type Output = Result<O, ExperimentError>;
 
     fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let TaskSettings { set, validation, augmentation, .. } = self.settings;
+        let TaskSettings { set, validation, augmentation, is_varied, .. } = self.settings;
         let normalization = normalization(set)?;
         let task = match self.data {
             Data::Images(data) => ImageTask::new(build, data, validation, normalization, augmentation),
             Data::Folders { folders, side } => {
-                ImageTask::from_folders(build, folders, side, validation, normalization)
+                ImageTask::from_folders(build, folders, side, validation, normalization, is_varied)
             }
             _ => unreachable!("checked by `check_fit`"),
         };
@@ -109,9 +112,10 @@ where
 
     fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output {
         let Data::Stems(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let TaskSettings { validation, window, segment_stride, .. } = self.settings;
+        let TaskSettings { validation, is_varied, window, segment_stride, .. } = self.settings;
         let segments = Segments { length: window, stride: segment_stride };
-        let task = StemsTask::new(build, data, validation, segments, StemAugmentation::PAPER);
+        let augmentation = if is_varied { StemAugmentation::PAPER } else { StemAugmentation::NONE };
+        let task = StemsTask::new(build, data, validation, segments, augmentation);
         self.visitor.visit(&task)
     }
 }

@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::ImageClassifier;
 use super::counts::linear_values;
 use super::network::{ModelInput, NetworkConfig, NetworkVisitor, Settings};
-use super::setting::{self, CLASSES, DROPOUT, Kind, LAYERS, SettingError, WIDTH};
+use super::setting::{self, CLASSES, DROPOUT, Kind, LAYERS, SettingError, WIDTH, dotted};
 
 /// The ε of the norms, as in DeiT.
 const EPSILON: f64 = 1e-6;
+
+/// Every token sees all others, so that a stranger's description must not make them many.
+const MAX_TOKENS: usize = 1 << 13;
 
 /// Standard deviation of fresh weights, as in DeiT.
 const WEIGHT_STD: f64 = 0.02;
@@ -193,7 +196,13 @@ impl Settings for VisionTransformerConfig {
 
     fn validate_together(&self, section: &str) -> Result<(), SettingError> {
         setting::divides(section, ("heads", self.heads), ("dim", self.dim))?;
-        setting::divides(section, ("patch_size", self.patch_size), ("image_size", self.image_size))
+        setting::divides(section, ("patch_size", self.patch_size), ("image_size", self.image_size))?;
+        if self.tokens() <= MAX_TOKENS {
+            return Ok(());
+        }
+        let needed =
+            format!("larger: an image is then {} patches, at most {MAX_TOKENS} can be", self.tokens() - 1);
+        Err(SettingError::invalid(dotted(section, "patch_size"), self.patch_size, needed))
     }
 }
 

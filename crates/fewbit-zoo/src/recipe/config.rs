@@ -160,7 +160,8 @@ words! {
 pub struct DataConfig {
     /// The data set.
     pub set: DataSetKind,
-    /// What is done to training images.
+    /// What is done to training images. Pictures in class folders are always cropped at random and mirrored, and sounds
+    /// put together anew.
     #[serde(default = "DataConfig::default_augment")]
     pub augment: Augment,
     /// Records (of text: bytes or words; of sound: tracks) at the end of the training set that are kept for validation.
@@ -415,6 +416,20 @@ impl DataConfig {
             let (found, needed) =
                 (format!("\"{}\"", self.augment), format!("\"none\" for {}", records.noun()));
             return Err(SettingError::invalid("data.augment", found, needed));
+        }
+        let fits = match self.augment {
+            Augment::None => true,
+            Augment::TimeShift => self.set == DataSetKind::Keywords,
+            Augment::CropFlip => self.set.is_of_fixed_images(),
+        };
+        if !fits {
+            let needed =
+                format!("another for `{}`, whose records that would not vary as they are in life", self.set);
+            return Err(SettingError::invalid("data.augment", format!("\"{}\"", self.augment), needed));
+        }
+        if self.on_corrupt == OnCorrupt::Skip && !self.set.is_of_files() {
+            let needed = format!("\"fail\" for `{}`, which is not a file for each record", self.set);
+            return Err(SettingError::invalid("data.on_corrupt", "\"skip\"", needed));
         }
         match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(

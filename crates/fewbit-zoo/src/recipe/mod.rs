@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::data::stems::SOURCES;
 use crate::data::{DataSetKind, Records};
 use crate::models::{ModelConfig, ModelInput, SettingError};
 
@@ -36,6 +37,9 @@ pub const MAX_EVALUATION_BATCH: usize = 8192;
 
 /// Longest sequence of text, for the same reason.
 pub const MAX_CONTEXT: usize = 2048;
+
+/// Fewest samples of a piece of sound; shorter ones would be more passes than a track has milliseconds.
+pub const MIN_SEGMENT: usize = 1024;
 
 /// Most samples of a piece of sound: six minutes of music.
 pub const MAX_SEGMENT: usize = 1 << 24;
@@ -186,6 +190,10 @@ impl Recipe {
             {
                 let needed = format!("{needed}, the classes of `{set}`");
                 Err(SettingError::invalid("model.classes", classes, needed).into())
+            }
+            (ModelInput::Mixtures { sources, .. }, Records::Mixtures) if sources != SOURCES.len() => {
+                let needed = format!("{}, the sources of `{set}`", SOURCES.len());
+                Err(SettingError::invalid("model.sources", sources, needed).into())
             }
             (ModelInput::Bytes { longest: Some(most) }, _) if self.training.context > most => {
                 let needed = format!("at most `model.context`, {most}");

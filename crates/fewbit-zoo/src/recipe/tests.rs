@@ -33,6 +33,33 @@ fn every_recipe_that_comes_with_fewbit_is_valid_and_named_after_its_file() {
     assert_eq!(Recipe::builtin("nothing"), None);
 }
 
+/// Settings that each are in their range and together mean nothing.
+#[test]
+fn settings_that_do_not_fit_the_data_are_refused_by_their_key() {
+    let refused = |name: &str, key: &str, value: &str| {
+        let error = resolve(name, &[(key.to_owned(), value.to_owned())]).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+        error
+    };
+    assert!(refused("demucs-small", "model.sources", "3").contains("4, the sources of `stems`"));
+    for name in ["keywords", "deit-small-pictures"] {
+        refused(name, "data.augment", "crop-flip");
+    }
+    refused("resnet20", "data.augment", "time-shift");
+    refused("resnet20", "data.on_corrupt", "skip");
+    refused("vision-transformer", "model.patch_size", "3");
+    refused("demucs-small", "training.segment", "1000");
+    assert!(resolve("keywords", &[("data.on_corrupt".to_owned(), "skip".to_owned())]).is_ok());
+}
+
+/// A description from a stranger's file must not make attention over a million tokens.
+#[test]
+fn an_image_of_too_many_patches_is_refused() {
+    let error =
+        ModelConfig::parse("kind = 'vision-transformer'\nimage_size = 1024\npatch_size = 1").unwrap_err();
+    assert!(error.to_string().contains("1048576 patches"), "{error}");
+}
+
 /// A twin is a recipe that comes with fewbit, is small itself, and of the same kind of network and data.
 #[test]
 fn every_twin_is_a_small_recipe_of_the_same_experiment() {

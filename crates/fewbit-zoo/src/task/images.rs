@@ -43,19 +43,20 @@ impl<F> ImageTask<F> {
         Self::of(build, sets, validation, fingerprint)
     }
 
-    /// A task on pictures in folders, read batch by batch and brought to `side` pixels a side, in training by
-    /// random crops of their own.
+    /// A task on pictures in folders, read batch by batch and brought to `side` pixels a side; in training by
+    /// random crops, where they are to be `varied`.
     pub fn from_folders(
         build: F,
         folders: ClassFolders,
         side: usize,
         validation: usize,
         normalization: Normalization,
+        varied: bool,
     ) -> Self {
         let fingerprint = folders.fingerprint();
         let sets = [folders.train, folders.test].map(|set| {
             let normalization = normalization.clone();
-            Arc::new(InFolders { set, side, normalization }) as Arc<dyn Pictures>
+            Arc::new(InFolders { set, side, normalization, varied }) as Arc<dyn Pictures>
         });
         Self::of(build, sets, validation, fingerprint)
     }

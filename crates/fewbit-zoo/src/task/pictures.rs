@@ -69,6 +69,8 @@ pub(super) struct InFolders {
     pub(super) set: FolderSet,
     pub(super) side: usize,
     pub(super) normalization: Normalization,
+    /// Whether draws are heeded.
+    pub(super) varied: bool,
 }
 
 impl Pictures for InFolders {
@@ -85,7 +87,9 @@ impl Pictures for InFolders {
     }
 
     fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError> {
-        let (shape, bytes) = (self.shape(), self.set.render_all(wanted, self.side)?);
+        let wanted: Vec<_> =
+            wanted.iter().map(|&(record, draw)| (record, draw.filter(|_| self.varied))).collect();
+        let (shape, bytes) = (self.shape(), self.set.render_all(&wanted, self.side)?);
         let mut pixels = vec![0.0; bytes.len()];
         let images = bytes.par_chunks_exact(shape.values());
         pixels

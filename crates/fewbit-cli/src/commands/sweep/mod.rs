@@ -27,7 +27,7 @@ pub(crate) fn run(mut args: SweepArgs) -> Result<Verdict, Failure> {
     if args.download {
         let none = BudgetArgs { budget: None, ratio: None, bits: None };
         let recipe = super::recipe_with(&args.recipe, &args.overrides, &none, None)?;
-        args.data = Some(crate::download::data_set(recipe.data.set)?);
+        args.data = crate::download::data_set(recipe.data.set)?;
     }
     let start = args.from.as_deref().map(Start::read).transpose()?;
     let runs = plan::plan(&args, start.as_ref())?;

@@ -50,13 +50,17 @@ impl FolderSet {
     pub(super) fn check(classes: Vec<Class>, on_corrupt: OnCorrupt) -> Result<Self, DataError> {
         let (folders, pictures): (Vec<_>, Vec<_>) =
             classes.into_iter().map(|class| (class.folder, class.pictures)).unzip();
+        let counts: Vec<u64> = pictures.iter().map(|names| names.len() as u64).collect();
         let mut listed: Vec<(usize, u16, OsString)> = (0..=u16::MAX)
             .zip(pictures)
             .flat_map(|(label, names)| {
                 names.into_iter().enumerate().map(move |(rank, name)| (rank, label, name))
             })
             .collect();
-        listed.sort_unstable_by_key(|&(rank, label, _)| (rank, label));
+        // By the place in its own class, so that classes of all sizes end together.
+        let place =
+            |rank: usize, label: u16| ((2 * rank as u64 + 1) << 31) / counts[usize::from(label)].max(1);
+        listed.sort_unstable_by_key(|&(rank, label, _)| (place(rank, label), label, rank));
         let heads: Vec<Result<Head, DataError>> = listed
             .par_iter()
             .map(|(_, label, name)| Head::check(&folders[usize::from(*label)].join(name), on_corrupt))

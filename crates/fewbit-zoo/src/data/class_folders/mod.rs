@@ -33,7 +33,7 @@ pub struct ClassFolders {
 /// Lists the pictures below `path/train`, and `path/val` or, where that is not there, `path/test`.
 ///
 /// A picture is a `.jpg`, `.jpeg` or `.png` in a class folder; symbolic links, hidden files and all others are passed
-/// over. Records go round the classes: the first file (in name order) of each class, then the second of each, so that a
+/// over. Records go round the classes, each in the order of its names and all of them evenly from first to last, so that a
 /// validation split taken from the end has every class in it.
 ///
 /// With [`OnCorrupt::Fail`] this opens every file and looks at its first 4,096 bytes; a picture that is damaged further
@@ -75,6 +75,11 @@ pub fn load(path: &Path, on_corrupt: OnCorrupt) -> Result<ClassFolders, DataErro
 }
 
 impl ClassFolders {
+    /// The pictures to be judged by alone.
+    pub(crate) fn without_training(self) -> Self {
+        Self { train: self.train.last(0), ..self }
+    }
+
     /// The last `records` pictures of the training set, and no others to be judged by.
     pub(crate) fn last(self, records: usize) -> Self {
         Self { train: self.train.last(records), test: self.test.last(0), classes: self.classes }

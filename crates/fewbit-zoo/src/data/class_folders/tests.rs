@@ -73,13 +73,28 @@ fn classes_are_the_sorted_folders_and_records_go_round_them() {
     let set = load(folder.path(), OnCorrupt::Fail).unwrap();
     assert_eq!(set.classes, ["cat", "dog"]);
     let labels = |set: &FolderSet| (0..set.len()).map(|record| set.label(record)).collect::<Vec<_>>();
-    assert_eq!((labels(&set.train), labels(&set.test)), (vec![0, 1, 0, 1, 1], vec![0, 1]));
-    assert_eq!(set.train.path(1), folder.path().join("train/dog/a.PNG"));
-    for (record, red) in [1, 2, 3, 4, 5].into_iter().enumerate() {
+    assert_eq!((labels(&set.train), labels(&set.test)), (vec![1, 0, 1, 0, 1], vec![0, 1]));
+    assert_eq!(set.train.path(0), folder.path().join("train/dog/a.PNG"));
+    for (record, red) in [2, 1, 4, 3, 5].into_iter().enumerate() {
         let mut image = [9; 12];
         set.train.render(record, None, 2, &mut image).unwrap();
         assert_eq!(image, [red, red, red, red, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
+}
+
+/// Twenty pictures of one class and two of another: the last quarter has both, as a validation split must.
+#[test]
+fn classes_of_all_sizes_end_together() {
+    let names: Vec<String> = (0..20)
+        .map(|i| format!("train/many/{i:02}.png"))
+        .chain((0..2).map(|i| format!("train/few/{i}.png")))
+        .collect();
+    let tests = ["val/many/1.png", "val/few/1.png"].map(str::to_owned);
+    let names: Vec<String> = names.into_iter().chain(tests).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), plain([1, 2, 3], 2, 2))).collect();
+    let set = load_files(&files, OnCorrupt::Fail).unwrap().train;
+    let last: Vec<u16> = (16..22).map(|record| set.label(record)).collect();
+    assert!(last.contains(&0) && last.contains(&1), "{last:?}");
 }
 
 #[test]
@@ -176,10 +191,10 @@ fn what_is_damaged_is_left_out_and_named() {
     // Left out first, then what is left, both in the order of records.
     let skipped = set.train.skipped();
     assert!(
-        skipped.len() == 2 && skipped[0].contains("z.jpeg") && skipped[1].contains("a.PNG"),
+        skipped.len() == 2 && skipped[0].contains("a.PNG") && skipped[1].contains("z.jpeg"),
         "{skipped:?}"
     );
-    assert_eq!(names((0..3).map(|record| set.train.path(record)).collect()), ["zz.jpg", "b.png", "c.png"]);
+    assert_eq!(names((0..3).map(|record| set.train.path(record)).collect()), ["b.png", "zz.jpg", "c.png"]);
     assert!(set.test.skipped().is_empty());
 }
 
@@ -205,7 +220,7 @@ fn the_same_draw_gives_the_same_bytes_however_they_are_asked_for() {
         assert_eq!(image, expected);
     }
     // Two parts of the sloped picture.
-    assert_ne!(images[..192], images[5 * 192..6 * 192]);
+    assert_ne!(images[192..2 * 192], images[6 * 192..7 * 192]);
     assert_eq!(load(folder.path(), OnCorrupt::Fail).unwrap().train.render_all(&wanted, 8).unwrap(), images);
 }
 

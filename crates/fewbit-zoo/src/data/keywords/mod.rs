@@ -26,6 +26,10 @@ use super::{DataError, ImageData, ImageSet, ImageShape, wav};
 const MAX_SAMPLES: usize = 60 * 48_000;
 /// Below this a frame has too few samples for bands.
 const LOWEST_RATE: u32 = 1_000;
+/// Nobody records words faster.
+const HIGHEST_RATE: u32 = 192_000;
+/// All spectrograms together. Those of Speech Commands have 207 MB.
+const MAX_SPECTROGRAM_BYTES: usize = 8 << 30;
 /// Labels are bytes.
 const MAX_WORDS: usize = 256;
 
@@ -52,6 +56,10 @@ pub fn load(path: &Path, frames: usize, bands: usize, on_corrupt: OnCorrupt) -> 
     let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     if !(2..=MAX_WORDS).contains(&words.len()) {
         return Err(DataError::WordCount { path: path.to_owned(), found: words.len() });
+    }
+    if frames.saturating_mul(bands).saturating_mul(recordings.len()) > MAX_SPECTROGRAM_BYTES {
+        let limit = MAX_SPECTROGRAM_BYTES as u64;
+        return Err(DataError::TooLarge { path: path.to_owned(), limit, unit: "bytes of spectrograms" });
     }
     let mut skipped = Vec::new();
     let mut rate = None;
@@ -99,7 +107,7 @@ fn of_split(recordings: &[Recording], split: Split) -> impl Iterator<Item = &Rec
 /// The sound, if it has the rate of those before.
 fn same_rate(recording: &Recording, rate: &mut Option<u32>, sound: wav::Wav) -> Result<wav::Wav, DataError> {
     let found = sound.sample_rate;
-    let needed = rate.unwrap_or(found.max(LOWEST_RATE));
+    let needed = rate.unwrap_or(found.clamp(LOWEST_RATE, HIGHEST_RATE));
     if found != needed {
         return Err(DataError::SampleRate { path: recording.place.clone(), found, needed });
     }
