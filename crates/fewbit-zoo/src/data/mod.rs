@@ -191,15 +191,6 @@ pub enum Records {
 }
 
 impl Records {
-    /// What they are, in a word.
-    pub(crate) const fn noun(self) -> &'static str {
-        match self {
-            Self::Images { .. } => "images",
-            Self::Bytes | Self::Words => "text",
-            Self::Mixtures => "sounds",
-        }
-    }
-
     const fn images([channels, height, width]: [usize; 3], classes: usize) -> Self {
         Self::Images { shape: [Some(channels), Some(height), Some(width)], classes: Some(classes) }
     }

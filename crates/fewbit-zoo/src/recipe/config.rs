@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSetKind, OnCorrupt, Records};
+use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::SettingError;
 
 /// An enum of words, written in a recipe as its variants' names in kebab case.
@@ -411,21 +411,16 @@ impl DataConfig {
     }
 
     pub(super) fn validate_together(&self) -> Result<(), SettingError> {
-        let records = self.set.records();
-        if !matches!(records, Records::Images { .. }) && self.augment != Augment::None {
-            let (found, needed) =
-                (format!("\"{}\"", self.augment), format!("\"none\" for {}", records.noun()));
-            return Err(SettingError::invalid("data.augment", found, needed));
-        }
-        let fits = match self.augment {
-            Augment::None => true,
-            Augment::TimeShift => self.set == DataSetKind::Keywords,
-            Augment::CropFlip => self.set.is_of_fixed_images(),
+        let variation = match self.set {
+            DataSetKind::Keywords => Some(Augment::TimeShift),
+            set if set.is_of_fixed_images() => Some(Augment::CropFlip),
+            _ => None,
         };
-        if !fits {
-            let needed =
-                format!("another for `{}`, whose records that would not vary as they are in life", self.set);
-            return Err(SettingError::invalid("data.augment", format!("\"{}\"", self.augment), needed));
+        if ![Some(Augment::None), variation].contains(&Some(self.augment)) {
+            let other = variation.map_or(String::new(), |word| format!(" or \"{word}\""));
+            let (found, needed) =
+                (format!("\"{}\"", self.augment), format!("\"none\"{other} for `{}`", self.set));
+            return Err(SettingError::invalid("data.augment", found, needed));
         }
         if self.on_corrupt == OnCorrupt::Skip && !self.set.is_of_files() {
             let needed = format!("\"fail\" for `{}`, which is not a file for each record", self.set);
