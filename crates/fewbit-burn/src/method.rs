@@ -37,9 +37,9 @@ impl Method {
 /// The settings of fewbit's own method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepConfig {
-    /// What has a step of its own: the tensor or each output channel.
+    /// What has a step of its own.
     pub granularity: RangeGranularity,
-    /// Weights whose width is counted as one by the penalty.
+    /// Weights whose width is counted as one by the penalty, and that share a step where groups have one.
     pub group_size: usize,
     /// What the penalty counts.
     pub estimate: SizeEstimate,
@@ -77,11 +77,18 @@ pub enum StepSpace {
 pub struct FixedWidth {
     /// Bits of each code before it is entropy coded.
     pub width: BitWidth,
-    /// What has a range or step of its own: the tensor or each output channel.
+    /// What has a range or step of its own.
     pub granularity: RangeGranularity,
+    /// The weights of a group, where each has a range or step of its own.
+    pub group_size: GroupSize,
 }
 
 impl FixedWidth {
+    /// One range or step for all weights of a tensor.
+    pub const fn of_tensor(width: BitWidth) -> Self {
+        Self { width, granularity: RangeGranularity::Tensor, group_size: GroupSize::WholeTensor }
+    }
+
     /// How far levels reach below and above zero.
     pub(crate) fn levels(self) -> (i16, i16) {
         let half = (self.width.levels() / 2).min(1 << 15) as i32;

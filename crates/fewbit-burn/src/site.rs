@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use fewbit::compress::quantize_stepped;
+use fewbit::compress::{self, quantize_stepped};
 use fewbit::{
     BitWidth, BitsLaw, GridKind, GroupSize, Grouping, QuantizeError, QuantizedTensor, RangeForm,
     RangeGranularity, Ranges,
@@ -63,6 +63,8 @@ pub(crate) const FURTHEST_EXPONENT: f32 = 100.0;
 pub struct Steps {
     /// How far levels reach below and above zero.
     pub levels: (i16, i16),
+    /// What has a step of its own.
+    pub granularity: RangeGranularity,
     /// The factor of the step's gradient where the step itself is learned; none where the logarithm to
     /// base 2 is.
     pub gradient_scale: Option<f32>,
@@ -78,7 +80,7 @@ impl Steps {
             Some(_) => learned.abs(),
             None => learned.clamp(-FURTHEST_EXPONENT, FURTHEST_EXPONENT).exp2(),
         };
-        learned.iter().map(|learned| fewbit::compress::stored_step(step(learned))).collect()
+        learned.iter().map(|learned| compress::stored_step(step(learned))).collect()
     }
 
     /// `steps` where levels are no choice but a bound: none so fine that the largest weight of its group, in
@@ -86,7 +88,7 @@ impl Steps {
     pub(crate) fn reaching(&self, mut steps: Vec<f32>, largest: impl IntoIterator<Item = f32>) -> Vec<f32> {
         if self.size.is_some() {
             for (step, largest) in steps.iter_mut().zip(largest) {
-                let finest = fewbit::compress::stored_step(largest / f32::from(self.levels.1.max(1)));
+                let finest = compress::stored_step(largest / f32::from(self.levels.1.max(1)));
                 *step = step.max(finest);
             }
         }
@@ -113,10 +115,12 @@ impl Site {
         let len = entry.len();
         let shape = entry.orientation.swap_shape(&entry.shape);
         let channel = len.checked_div(shape.first().copied().unwrap_or(1)).unwrap_or(0);
-        let of_channels = |granularity| match granularity {
+        let sharing = |granularity, group_size| match granularity {
+            RangeGranularity::Tensor => GroupSize::WholeTensor,
             RangeGranularity::Channel => GroupSize::new(channel).unwrap_or(GroupSize::WholeTensor),
-            _ => GroupSize::WholeTensor,
+            RangeGranularity::Group => group_size,
         };
+        let of_fixed = |fixed: &FixedWidth| sharing(fixed.granularity, fixed.group_size);
         let (group_size, scheme) = match method {
             Method::DiffQ(config) => {
                 let (law, kernel_law) = (config.bits_law()?, config.kernel_law()?);
@@ -125,23 +129,26 @@ impl Site {
             Method::Fewbit(config) => {
                 let furthest = fewbit::rate::FURTHEST as i16;
                 let size = Some((config.estimate, config.group_size.max(1)));
-                let steps = Steps { levels: (furthest, furthest), gradient_scale: None, size };
-                (of_channels(config.granularity), Scheme::Steps(steps))
+                let granularity = config.granularity;
+                let steps = Steps { levels: (furthest, furthest), granularity, gradient_scale: None, size };
+                let group_size = GroupSize::new(config.group_size).unwrap_or(GroupSize::WholeTensor);
+                (sharing(granularity, group_size), Scheme::Steps(steps))
             }
             Method::Lsq(fixed, _) | Method::NearestRounding(fixed) => {
-                let (levels, groups) = (fixed.levels(), of_channels(fixed.granularity));
+                let (levels, groups) = (fixed.levels(), of_fixed(fixed));
                 let weights = Grouping::new(groups, len).size() as f32;
                 // Esser et al. 2020, section 2.2; of one bit the levels above zero count as one.
                 let scale = 1.0 / (weights * f32::from(levels.1.max(1))).sqrt();
                 let is_linear = !matches!(method, Method::Lsq(_, StepSpace::Logarithm));
-                let steps = Steps { levels, gradient_scale: is_linear.then_some(scale), size: None };
+                let gradient_scale = is_linear.then_some(scale);
+                let steps = Steps { levels, granularity: fixed.granularity, gradient_scale, size: None };
                 (groups, Scheme::Steps(steps))
             }
             Method::Qat(fixed) | Method::Rounding(fixed) => {
-                (of_channels(fixed.granularity), Scheme::MinMax { fixed: *fixed, share: 1.0 })
+                (of_fixed(fixed), Scheme::MinMax { fixed: *fixed, share: 1.0 })
             }
             Method::QuantNoise(fixed, share) => {
-                (of_channels(fixed.granularity), Scheme::MinMax { fixed: *fixed, share: *share })
+                (of_fixed(fixed), Scheme::MinMax { fixed: *fixed, share: *share })
             }
         };
         Ok(Self {
@@ -231,10 +238,14 @@ impl Site {
             }
             Scheme::Steps(steps) => {
                 let factor = trim.coarser.exp2();
-                let found = steps.of(learned).iter().map(|step| step * factor).collect();
-                let largest = self.grouping.ranges().map(|group| furthest(&stored[group]));
-                let found = steps.reaching(found, largest);
-                quantize_stepped(&stored, &shape, &found, steps.levels, trim.trade)
+                let largest = || self.grouping.ranges().map(|group| furthest(&stored[group]));
+                // Coarser than what counts, not than what was learned, which may be far finer.
+                let found = steps.reaching(steps.of(learned), largest());
+                let found = found.iter().map(|step| step * factor).collect();
+                let found = steps.reaching(found, largest());
+                let (granularity, group_size) = (steps.granularity, self.group_size);
+                let found = compress::Steps { values: &found, granularity, group_size };
+                quantize_stepped(&stored, &shape, found, steps.levels, trim.trade)
             }
             Scheme::MinMax { fixed, .. } => self.quantize_min_max(&stored, &shape, *fixed),
         }
@@ -247,8 +258,12 @@ impl Site {
         fixed: FixedWidth,
     ) -> Result<QuantizedTensor, QuantizeError> {
         let (kind, form) = (GridKind::MinMax, RangeForm::Full);
-        let group_size = GroupSize::WholeTensor;
-        let widths = vec![fixed.width];
+        // Of one width there is one group, but where groups have ranges.
+        let group_size = match fixed.granularity {
+            RangeGranularity::Group => self.group_size,
+            _ => GroupSize::WholeTensor,
+        };
+        let widths = vec![fixed.width; Grouping::new(group_size, stored.len()).count()];
         let ranges = Ranges::fit(stored, shape, group_size, fixed.granularity, kind, form)?;
         QuantizedTensor::quantize_with(stored, ranges, shape, group_size, widths)
     }
@@ -265,7 +280,8 @@ mod tests {
 
     #[test]
     fn no_learned_number_makes_a_step_that_is_none() {
-        let steps = Steps { levels: (127, 127), gradient_scale: None, size: None };
+        let granularity = RangeGranularity::Tensor;
+        let steps = Steps { levels: (127, 127), granularity, gradient_scale: None, size: None };
         for learned in [f32::MIN, -1e4, 0.0, 1e4, f32::MAX, f32::NEG_INFINITY, f32::INFINITY] {
             let step = steps.of(&[learned])[0];
             assert!(step.is_finite() && step > 0.0, "{learned}: {step}");

@@ -5,6 +5,8 @@
 //! where it is within them, and to the step as Esser et al. 2020 (equation 3) have it: `q - w/s`, or `q`
 //! beyond the last level.
 
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Int, Tensor, TensorData};
 use fewbit::compress::inverse_step;
@@ -86,9 +88,7 @@ pub(crate) fn round_to_steps<const D: usize>(
     let mut step = steps_of_groups(learned, steps);
     if steps.size.is_some() {
         // As `Steps::reaching` has it; its gradient is that of the step that was learned.
-        let (run, groups) = runs(site);
-        let parts: Tensor<3> = flat.clone().detach().abs().reshape([-1, groups as i32, run as i32]);
-        let largest: Tensor<1> = parts.max_dim(2).max_dim(0).reshape([groups]);
+        let largest = furthest_of_groups(flat.clone().detach(), site);
         let missing = (largest / highest.max(1.0) - step.clone().detach()).clamp_min(0.0);
         step = step + missing;
     }
@@ -122,15 +122,37 @@ fn of_each(groups: Tensor<1>, site: &Site) -> Tensor<1> {
     groups.select(0, index)
 }
 
-/// How weights that share a step lie in memory: runs of a length, run `i` of group `i % groups`.
-fn runs(site: &Site) -> (usize, usize) {
-    let groups = site.grouping.count().max(1);
-    let run = match site.orientation {
-        _ if groups == 1 => site.grouping.len(),
-        Orientation::Stored => site.grouping.size(),
-        Orientation::Swapped => site.shape[2..].iter().product(),
-    };
-    (run.max(1), groups)
+/// The largest distance from zero in each group of weights in memory order, by plain tensor operations.
+fn furthest_of_groups(weights: Tensor<1>, site: &Site) -> Tensor<1> {
+    let (rows, columns, inner) = blocks(site);
+    let stored: Tensor<1> = weights.abs().reshape([rows, columns, inner]).swap_dims(0, 1).reshape([-1]);
+    let (groups, size) = (site.grouping.count(), site.grouping.size());
+    let missing = Tensor::zeros([groups * size - site.grouping.len()], &stored.device());
+    Tensor::cat(vec![stored, missing], 0).reshape([groups, size]).max_dim(1).reshape([groups])
+}
+
+/// Rows and columns of the blocks of a parameter, and how many weights each has. Within a block weights lie
+/// as they are stored; the blocks are stored column by column.
+fn blocks(site: &Site) -> (usize, usize, usize) {
+    match (site.orientation, site.shape.as_slice()) {
+        (Orientation::Swapped, [rows, columns, inner @ ..]) => (*rows, *columns, inner.iter().product()),
+        _ => (1, 1, site.grouping.len()),
+    }
+}
+
+/// Calls `work` with each stretch of memory whose weights share a step, and their group.
+fn each_run(site: &Site, mut work: impl FnMut(Range<usize>, usize)) {
+    let (rows, columns, inner) = blocks(site);
+    for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        let (start, mut stored) = ((row * columns + column) * inner, (column * rows + row) * inner);
+        let mut place = start;
+        while place < start + inner {
+            let group = site.grouping.group_of(stored);
+            let len = (site.grouping.range(group).end - stored).min(start + inner - place);
+            work(place..place + len, group);
+            (place, stored) = (place + len, stored + len);
+        }
+    }
 }
 
 /// The factor from a gradient in the step to that in what is learned.
@@ -201,12 +223,8 @@ impl StepRounding {
         if self.steps.size.is_none() {
             return steps;
         }
-        let (run, groups) = runs(&self.site);
-        let mut largest = vec![0.0f32; groups];
-        for (place, part) in values(weight).chunks(run).enumerate() {
-            let most = &mut largest[place % groups];
-            *most = most.max(furthest(part));
-        }
+        let (weights, mut largest) = (values(weight), vec![0.0f32; steps.len()]);
+        each_run(&self.site, |run, group| largest[group] = largest[group].max(furthest(&weights[run])));
         self.steps.reaching(steps, largest)
     }
 }
@@ -218,19 +236,20 @@ impl Operation<2> for StepRounding {
         let steps = self.steps_of(&learned, &weight);
         let (lowest, highest) = self.limits();
         let mut rounded = buffers::take(values(&weight).len());
-        let (run, groups) = runs(&self.site);
         let round = |(out, weights): (&mut [f32], &[f32]), step: f32| {
             let inverse = inverse_step(step);
             for (out, weight) in out.iter_mut().zip(weights) {
                 *out = (weight * inverse).round_ties_even().clamp(lowest, highest) * step;
             }
         };
-        if groups == 1 {
+        if let [step] = steps[..] {
             let parts = rounded.par_chunks_mut(PART).zip(values(&weight).par_chunks(PART));
-            parts.for_each(|part| round(part, steps[0]));
+            parts.for_each(|part| round(part, step));
         } else {
-            let parts = rounded.chunks_mut(run).zip(values(&weight).chunks(run));
-            parts.enumerate().for_each(|(place, part)| round(part, steps[place % groups]));
+            let weights = values(&weight);
+            each_run(&self.site, |run, group| {
+                round((&mut rounded[run.clone()], &weights[run]), steps[group]);
+            });
         }
         (tensor_like(rounded, &weight), Some((weight, learned)))
     }
@@ -243,7 +262,6 @@ impl Operation<2> for StepRounding {
     ) -> [Option<FlexTensor>; 2] {
         let steps = self.steps_of(&learned, &weight);
         let (lowest, highest) = self.limits();
-        let (run, groups) = runs(&self.site);
         // Stops the gradient of what is beyond the last level; returns that of the step.
         let part = |(gradients, weights): (&mut [f32], &[f32]), step: f32| -> f64 {
             let inverse = inverse_step(step);
@@ -259,14 +277,16 @@ impl Operation<2> for StepRounding {
             sum
         };
         let gradients: &mut [f32] = gradient.storage_mut();
-        let mut sums = vec![0.0f64; groups];
-        if groups == 1 {
+        let mut sums = vec![0.0f64; steps.len()];
+        if let [step] = steps[..] {
             let parts = gradients.par_chunks_mut(PART).zip(values(&weight).par_chunks(PART));
             // Added in their order, whatever the number of threads.
-            sums[0] = parts.map(|both| part(both, steps[0])).collect::<Vec<_>>().into_iter().sum();
+            sums[0] = parts.map(|both| part(both, step)).collect::<Vec<_>>().into_iter().sum();
         } else {
-            let parts = gradients.chunks_mut(run).zip(values(&weight).chunks(run)).enumerate();
-            parts.for_each(|(place, both)| sums[place % groups] += part(both, steps[place % groups]));
+            let weights = values(&weight);
+            each_run(&self.site, |run, group| {
+                sums[group] += part((&mut gradients[run.clone()], &weights[run]), steps[group]);
+            });
         }
         let of_learned = sums.iter().zip(values(&learned)).zip(&steps);
         let of_learned = of_learned

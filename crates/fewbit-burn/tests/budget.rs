@@ -71,7 +71,7 @@ fn is_largest(stored: &StoredModel) -> bool {
 
 #[test]
 fn the_file_never_exceeds_the_budget_and_uses_it() {
-    for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel] {
+    for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel, RangeGranularity::Group] {
         for group_size in [1, 16, usize::MAX] {
             for estimate in [SizeEstimate::Coded, SizeEstimate::Nominal] {
                 let method = Method::Fewbit(StepConfig { granularity, group_size, estimate });
@@ -105,7 +105,7 @@ fn what_cannot_be_kept_is_refused_before_the_first_step() {
         }
     }
     let width = fewbit::BitWidth::new(3).unwrap();
-    let lsq = Method::Lsq(FixedWidth { width, granularity: RangeGranularity::Tensor }, StepSpace::Linear);
+    let lsq = Method::Lsq(FixedWidth::of_tensor(width), StepSpace::Linear);
     assert!(matches!(train(&config(lsq, 500)).unwrap_err(), TrainError::BudgetNotKept));
 }
 

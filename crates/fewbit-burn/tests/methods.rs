@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::values;
-use fewbit::{BitWidth, RangeGranularity};
+use fewbit::{BitWidth, GroupSize, RangeGranularity};
 use fewbit_burn::{
     FixedWidth, Method, Mode, QuantizationConfig, Quantizer, StepConfig, StepSpace, StoredModel,
     StoredTensor, WeightQuantizer,
@@ -17,14 +17,17 @@ fn autodiff() -> Device {
 }
 
 fn fixed(bits: u8, granularity: RangeGranularity) -> FixedWidth {
-    FixedWidth { width: BitWidth::new(bits).unwrap(), granularity }
+    let group_size = GroupSize::new(5).unwrap();
+    FixedWidth { width: BitWidth::new(bits).unwrap(), granularity, group_size }
 }
 
 fn steps(granularity: RangeGranularity) -> Method {
-    Method::Fewbit(StepConfig { granularity, ..StepConfig::default() })
+    Method::Fewbit(StepConfig { granularity, group_size: 5, ..StepConfig::default() })
 }
 
-const BOTH: [RangeGranularity; 2] = [RangeGranularity::Tensor, RangeGranularity::Channel];
+/// Groups of five end within channels of six, and the last has four.
+const ALL: [RangeGranularity; 3] =
+    [RangeGranularity::Tensor, RangeGranularity::Channel, RangeGranularity::Group];
 
 /// A layer with a weight `[6, 4]` of numbers between -1 and 1.
 fn layer(method: Method, device: &Device) -> (Linear, Quantizer) {
@@ -52,7 +55,7 @@ fn every_method() -> Vec<Method> {
             Method::NearestRounding(fixed),
         ]
     };
-    BOTH.into_iter().flat_map(of).collect()
+    ALL.into_iter().flat_map(of).collect()
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn the_gradients_of_learned_steps_are_the_papers() {
 /// Under noise the weight is a smooth function of the logarithm of its step.
 #[test]
 fn the_gradient_of_a_step_under_noise_is_that_of_finite_differences() {
-    for granularity in BOTH {
+    for granularity in ALL {
         let (layer, quantizer) = layer(steps(granularity), &autodiff());
         quantizer.control().set_mode(Mode::Noise);
         let loss = |layer: &Linear| {
@@ -224,7 +227,7 @@ fn a_step_of_its_own_follows_each_channels_weights() {
 /// With more bytes than levels can use, steps shrink as far as they like: no weight may be cut for that.
 #[test]
 fn no_step_is_so_fine_that_a_weight_is_cut() {
-    for granularity in BOTH {
+    for granularity in ALL {
         let (layer, quantizer) = layer(steps(granularity), &autodiff());
         let count = learned(&layer).dims()[0];
         let layer = layer.map(&mut Replace(TensorData::new(vec![-30.0f32; count], [count])));

@@ -6,9 +6,7 @@ use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
-use fewbit::{
-    BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, RangeGranularity, ReadError,
-};
+use fewbit::{BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, ReadError};
 use fewbit_burn::nn::BatchNorm;
 use fewbit_burn::{
     ExportError, FixedWidth, FloatStorage, LoadError, Method, QuantizationConfig, StoredModel, StoredTensor,
@@ -59,7 +57,7 @@ fn the_file_holds_exactly_the_rounded_weights() {
 #[test]
 fn rounding_after_training_uses_one_width_throughout() {
     let width = BitWidth::new(3).unwrap();
-    let fixed = FixedWidth { width, granularity: RangeGranularity::Tensor };
+    let fixed = FixedWidth::of_tensor(width);
     let config = QuantizationConfig { method: Method::Rounding(fixed), ..config() };
     let (model, quantizer) = config.attach(SmallNet::new(&Device::flex()), 0).unwrap();
     let stored = StoredModel::rounded(&model, &quantizer).unwrap();

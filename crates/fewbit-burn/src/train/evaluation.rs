@@ -1,7 +1,7 @@
 //! Evaluations and results: always of the bytes that the file has or would have.
 
 use burn::module::Module;
-use fewbit::{BitWidth, RangeGranularity};
+use fewbit::BitWidth;
 
 use super::checkpoint::CheckpointError;
 use super::metrics::{Method, ResultRow, Row};
@@ -141,7 +141,7 @@ impl<T: Task> Trainer<'_, T> {
     fn rounded_within(&self, float: &StoredModel, bytes: usize) -> Result<Option<Vec<u8>>, TrainError> {
         let file = |stored: &StoredModel| stored.to_bytes().map_err(ExportError::from);
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
-            let fixed = FixedWidth { width, granularity: RangeGranularity::Tensor };
+            let fixed = FixedWidth::of_tensor(width);
             let config = QuantizationConfig { method: Rounding(fixed), ..self.config.quantization.clone() };
             let model = float.load_into(self.task.init(&self.device))?;
             let (model, quantizer) = config.attach(model, self.config.seed)?;

@@ -82,6 +82,8 @@ words! {
         Tensor = "tensor",
         /// Each output channel.
         Channel = "channel",
+        /// Each group of `group_size` weights.
+        Group = "group",
     }
 }
 

@@ -25,6 +25,17 @@ impl Schedule {
     }
 }
 
+impl GroupSetting {
+    fn weights(self) -> GroupSize {
+        match self {
+            Self::Weights(weights) => {
+                GroupSize::new(weights.get() as usize).unwrap_or(GroupSize::WholeTensor)
+            }
+            Self::Tensor => GroupSize::WholeTensor,
+        }
+    }
+}
+
 impl Recipe {
     /// How training images are varied.
     pub fn augmentation(&self) -> Augmentation {
@@ -41,8 +52,11 @@ impl Recipe {
         let granularity = match q.granularity {
             Granularity::Tensor => RangeGranularity::Tensor,
             Granularity::Channel => RangeGranularity::Channel,
+            Granularity::Group => RangeGranularity::Group,
         };
-        let fixed = FixedWidth { width: BitWidth::new(q.bits).unwrap_or(BitWidth::MAX), granularity };
+        let group_size = q.group_size.weights();
+        let width = BitWidth::new(q.bits).unwrap_or(BitWidth::MAX);
+        let fixed = FixedWidth { width, granularity, group_size };
         let method = match q.method {
             Method::Fewbit => {
                 let group_size = match q.group_size {
@@ -79,12 +93,7 @@ impl Recipe {
     fn diffq_config(&self) -> DiffQConfig {
         let q = &self.quantization;
         DiffQConfig {
-            group_size: match q.group_size {
-                GroupSetting::Weights(weights) => {
-                    GroupSize::new(weights.get() as usize).unwrap_or(GroupSize::WholeTensor)
-                }
-                GroupSetting::Tensor => GroupSize::WholeTensor,
-            },
+            group_size: q.group_size.weights(),
             noise: match q.noise {
                 Noise::Gaussian => NoiseLaw::Gaussian,
                 Noise::Uniform => NoiseLaw::Uniform,

@@ -31,7 +31,7 @@ pub use self::second_moments::{MomentsError, SecondMoments};
 pub use self::sensitivity::Sensitivity;
 use self::sensitivity::{Plan, PlanError};
 use self::stepped::form_of;
-pub use self::stepped::{inverse_step, quantize_stepped, stored_step};
+pub use self::stepped::{Steps, inverse_step, quantize_stepped, stored_step};
 use crate::{
     CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
     RangeGranularity, Ranges, ValueRange, WriteError,
@@ -269,7 +269,7 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
     ) -> Result<QuantizedTensor, CompressError<S::Error>> {
         let granularity = if steps.len() > 1 { RangeGranularity::Channel } else { RangeGranularity::Tensor };
         Ranges::new(granularity, GridKind::Stepped, form_of(&steps), steps)
-            .and_then(|ranges| widths::with_cheapest_widths(levels, &tensor.shape, ranges))
+            .and_then(|ranges| widths::with_cheapest_widths(levels, &tensor.shape, ranges, None))
             .map_err(|source| CompressError::Quantize { name: tensor.name.clone(), source })
     }
 

@@ -7,7 +7,7 @@
 
 use fewbit_kernels::rans::FrequencyTable;
 
-use crate::{BitWidth, GroupSize, Grouping, QuantizeError, QuantizedTensor, Ranges};
+use crate::{BitWidth, GroupSize, Grouping, QuantizeError, QuantizedTensor, RangeGranularity, Ranges};
 
 /// Weights that the group size is chosen on: those of the whole tensor, but for large ones.
 const SAMPLE: usize = 1 << 20;
@@ -15,7 +15,8 @@ const SAMPLE: usize = 1 << 20;
 /// Weights of a group that are tried, beside those of a channel and of the tensor.
 const SIZES: [usize; 3] = [16, 64, 256];
 
-/// The tensor of levels with the widths that cost the fewest bytes. `ranges` must be of a stepped grid.
+/// The tensor of levels with the widths that cost the fewest bytes, in groups of a size that is given (as it
+/// must be where groups have ranges of their own) or found. `ranges` must be of a stepped grid.
 ///
 /// # Errors
 /// [`QuantizeError`] where shape, levels and ranges do not fit each other.
@@ -23,10 +24,13 @@ pub(super) fn with_cheapest_widths(
     levels: Vec<i16>,
     shape: &[usize],
     ranges: Ranges,
+    group_size: Option<GroupSize>,
 ) -> Result<QuantizedTensor, QuantizeError> {
-    let group_size = cheapest_group_size(&levels, shape);
+    let group_size = group_size.unwrap_or_else(|| cheapest_group_size(&levels, shape));
     let grouping = Grouping::new(group_size, levels.len());
-    let (taken, _) = cheapest_merger(&classes(&levels, grouping), 1.0);
+    let per_group = ranges.granularity() == RangeGranularity::Group;
+    let range_bits = if per_group { 8 * ranges.form().bytes() as u64 } else { 0 };
+    let (taken, _) = cheapest_merger(&classes(&levels, grouping, range_bits), 1.0);
     let widths: Vec<BitWidth> =
         needed(&levels, grouping).map(|width| taken[usize::from(width.get())]).collect();
     let mut levels = levels;
@@ -47,7 +51,7 @@ fn cheapest_group_size(levels: &[i16], shape: &[usize]) -> GroupSize {
     let scale = levels.len() as f64 / sample.len().max(1) as f64;
     let cost = |size: &GroupSize| {
         let grouping = Grouping::new(*size, sample.len());
-        cheapest_merger(&classes(sample, grouping), scale).1
+        cheapest_merger(&classes(sample, grouping, 0), scale).1
     };
     let costs = sizes.map(|size| (cost(&size), size));
     costs.min_by(|left, right| left.0.total_cmp(&right.0)).map_or(GroupSize::WholeTensor, |found| found.1)
@@ -76,6 +80,8 @@ struct Class {
     counts: [u64; 256],
     /// Levels beyond these.
     beyond: u64,
+    /// Bits of the range that each of its groups has of its own, where it has bits at all.
+    range_bits: u64,
 }
 
 impl Class {
@@ -94,12 +100,13 @@ impl Class {
         }
         let table = FrequencyTable::fit(&self.counts);
         let beyond = self.beyond as f64 * f64::from(BitWidth::MAX.get());
-        scale * (table.cost_bits(&self.counts) + beyond) + 8.0 * table.byte_len() as f64
+        let ranges = (self.groups * self.range_bits) as f64;
+        scale * (table.cost_bits(&self.counts) + beyond + ranges) + 8.0 * table.byte_len() as f64
     }
 }
 
 /// The classes of groups, ascending, those of no group left out.
-fn classes(levels: &[i16], grouping: Grouping) -> Vec<Class> {
+fn classes(levels: &[i16], grouping: Grouping, range_bits: u64) -> Vec<Class> {
     let mut found: Vec<Option<Class>> = vec![None; BitWidth::COUNT];
     for (group, width) in grouping.ranges().zip(needed(levels, grouping)) {
         let class = found[usize::from(width.get())].get_or_insert(Class {
@@ -107,6 +114,7 @@ fn classes(levels: &[i16], grouping: Grouping) -> Vec<Class> {
             groups: 0,
             counts: [0; 256],
             beyond: 0,
+            range_bits,
         });
         class.groups += 1;
         for level in &levels[group] {
@@ -181,7 +189,7 @@ mod tests {
     #[test]
     fn levels_of_every_width_come_back() {
         let levels = [0, 1, -1, 2, -2, 127, -128, 128, -129, 32_767, -32_768, 0];
-        let tensor = with_cheapest_widths(levels.to_vec(), &[12], ranges()).unwrap();
+        let tensor = with_cheapest_widths(levels.to_vec(), &[12], ranges(), None).unwrap();
         let values: Vec<f32> = levels.iter().map(|level| f32::from(*level) / 2.0).collect();
         assert_eq!(tensor.dequantize(), values);
     }
@@ -207,7 +215,7 @@ mod tests {
             let spread = [0.0, 0.3, 4.0, 20.0][channel % 4];
             levels.extend((0..512).map(|_| (numbers.normal() * spread).round_ties_even() as i16));
         }
-        let apart = with_cheapest_widths(levels.clone(), &[16, 512], ranges()).unwrap();
+        let apart = with_cheapest_widths(levels.clone(), &[16, 512], ranges(), None).unwrap();
         assert!(apart.widths().len() > 1);
         assert_eq!(apart.widths()[0], BitWidth::ZERO);
         let whole = {
@@ -225,6 +233,6 @@ mod tests {
         assert_eq!(apart.dequantize(), whole.dequantize());
         assert!(bytes(&apart) * 100 < bytes(&whole) * 85, "{} {}", bytes(&apart), bytes(&whole));
         let alike: Vec<i16> = (0..8192).map(|_| (numbers.normal() * 3.0).round_ties_even() as i16).collect();
-        assert_eq!(with_cheapest_widths(alike, &[16, 512], ranges()).unwrap().widths().len(), 1);
+        assert_eq!(with_cheapest_widths(alike, &[16, 512], ranges(), None).unwrap().widths().len(), 1);
     }
 }
