@@ -1,7 +1,9 @@
 //! A file of at most so many bytes: where steps start, and how the last bytes are trimmed or spent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::Tensor;
 use fewbit::compress::{
     CompressError, CompressOptions, MemorySource, Objective, SourceTensor, Treatment, compress,
 };
@@ -20,6 +22,13 @@ use crate::stored::{ExportError, StoredModel, StoredTensor};
 
 /// A file that has this share of its budget is good enough.
 const GOOD: f64 = 0.9995;
+
+/// As much of the budget is not worth spending while training goes on.
+const ENOUGH: f64 = 0.998;
+
+/// How much finer steps get at once, in bits, and files that are tried for that.
+const FINEST_AT_ONCE: f32 = 0.5;
+const SPENDING_TRIES: u32 = 6;
 
 /// Files that are tried at most.
 const TRIES: u32 = 28;
@@ -123,6 +132,25 @@ impl<T: Task> Trainer<'_, T> {
         Ok(stored.to_writer()?.bytes())
     }
 
+    /// `model` with its steps as much finer as the budget leaves room for, and the bytes of its file; `None`
+    /// where it leaves none that counts. Done while weights are rounded, because steps that training has
+    /// not seen lose more than the bytes are worth.
+    pub(super) fn spent(
+        &self,
+        model: &T::Model,
+        quantizer: &Quantizer,
+        bytes: u64,
+    ) -> Result<Option<(T::Model, u64)>, TrainError> {
+        let Some(budget) = self.config.budget else { return Ok(None) };
+        let weights = quantizer.sites().map(|site| site.grouping.len()).sum();
+        let length = |coarser| self.bytes_of(model, quantizer, Trim { coarser, trade: 0.0 });
+        let found = finer_within(budget, bytes, weights, length)?;
+        Ok(found.map(|(at, bytes)| {
+            let mut shift = Shift { ids: quantizer.learned_ids(model), by: at.into() };
+            (model.clone().map(&mut shift), bytes)
+        }))
+    }
+
     /// The largest file of `model` that has at most `budget` bytes: as it is, or trimmed by levels that
     /// cost less, or with coarser or finer steps where that is not enough.
     pub(super) fn within_budget(
@@ -162,9 +190,92 @@ impl<T: Task> Trainer<'_, T> {
     }
 }
 
+/// How much finer the steps of a file of so many bytes and weights become, as a number of bits below 0, and
+/// its bytes then; `None` where that would be no gain. `length` tells the bytes.
+fn finer_within<E>(
+    budget: u64,
+    bytes: u64,
+    weights: usize,
+    length: impl Fn(f32) -> Result<u64, E>,
+) -> Result<Option<(f32, u64)>, E> {
+    let (mut found, mut low, mut high) = (None, -FINEST_AT_ONCE, 0.0);
+    let missing = (0.5 * (1.0 + ENOUGH) * budget as f64) as f32 - bytes as f32;
+    // Half the step is a bit more for each weight.
+    let mut at = -8.0 * missing / weights.max(1) as f32;
+    for _ in 0..SPENDING_TRIES {
+        let now = found.map_or(bytes, |(_, bytes)| bytes);
+        if now as f64 >= ENOUGH * budget as f64 {
+            break;
+        }
+        if !(at > low && at < high) {
+            at = (low + high) / 2.0;
+        }
+        let finer = length(at)?;
+        // Beyond the finest steps that levels reach nothing grows.
+        if finer <= budget && finer > bytes {
+            (found, high) = (Some((at, finer)), at);
+        } else {
+            low = at;
+        }
+        // As if bytes grew evenly.
+        at *= missing / (finer as f32 - bytes as f32);
+    }
+    Ok(found)
+}
+
+/// Adds a number to all that is learned about steps.
+struct Shift {
+    ids: HashSet<ParamId>,
+    by: f64,
+}
+
+impl ModuleMapper for Shift {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.ids.contains(&param.id) {
+            return param;
+        }
+        param.map(|learned| (learned + self.by).detach().require_grad())
+    }
+}
+
 fn trim(at: f64, has_trade: bool) -> Trim {
     if !has_trade {
         return Trim { coarser: at as f32, trade: 0.0 };
     }
     Trim { coarser: (at.min(0.0) + (at - 1.0).max(0.0)) as f32, trade: at.clamp(0.0, 1.0) as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of 80,000 weights that grow by so many bits per weight and bit of the step.
+    fn spent(bytes: u64, slope: f32) -> Option<(f32, u64)> {
+        let length = |coarser: f32| Ok::<_, ()>((bytes as f32 - coarser * slope * 10_000.0) as u64);
+        finer_within(30_000, bytes, 80_000, length).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_becomes_finer_steps_within_the_budget() {
+        for slope in [0.4, 0.8, 1.0, 1.7] {
+            for bytes in [28_500, 29_500, 29_900] {
+                let (at, found) = spent(bytes, slope).unwrap();
+                assert!((29_940..=30_000).contains(&found), "{bytes}, {slope}: {found}");
+                assert!((-FINEST_AT_ONCE..0.0).contains(&at), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_spent_where_little_is_left_or_nothing_grows() {
+        assert_eq!(spent(29_990, 1.0), None);
+        assert_eq!(spent(30_100, 1.0), None);
+        assert_eq!(spent(20_000, 0.0), None);
+    }
+
+    #[test]
+    fn steps_move_by_a_half_at_most() {
+        let (at, found) = spent(20_000, 1.0).unwrap();
+        assert!((0.4..=0.5).contains(&-at) && found < 25_100, "{at}, {found}");
+    }
 }

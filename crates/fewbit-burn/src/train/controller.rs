@@ -17,8 +17,10 @@ const APPROACH: f64 = 0.35;
 /// What the target is above the budget: a last pass trims, but has nothing good to spend bytes on.
 const MARGIN: f64 = 1.004;
 
-/// Steps between measurements of the file.
-pub(crate) const STEPS_PER_MEASUREMENT: u64 = 50;
+/// Steps between measurements of the file where there are so many quantized ones.
+pub(crate) fn steps_per_measurement(quantized_steps: u64) -> u64 {
+    (quantized_steps / 40).clamp(5, 50)
+}
 
 /// What λ is multiplied with per step and unit of error, and per unit of the present error, as exponents.
 const GAIN: f64 = 0.5;

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{OnNonFinite, TrainConfig};
-use super::controller::STEPS_PER_MEASUREMENT;
+use super::controller::steps_per_measurement;
 use super::identity::Identity;
 use super::metrics::Row;
 use super::order::Batches;
@@ -15,6 +15,7 @@ use super::outcome::{Event, Outcome, Start, TrainError};
 use super::run_folder::RunFolder;
 use super::state::{State, non_finite};
 use super::task::{Split, Task};
+use crate::control::Mode;
 use crate::guard::furthest_value;
 use crate::site::Trim;
 use crate::stored::StoredModel;
@@ -263,14 +264,21 @@ impl<'a, T: Task> Trainer<'a, T> {
         self.device.clone().autodiff()
     }
 
-    /// Sets the phase of the coming step and, now and then, measures the file.
+    /// Sets the phase of the coming step and, now and then, measures the file and spends what it leaves of
+    /// the budget.
     fn prepare_quantized(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
         let Some(quantizer) = &state.quantizer else { return Ok(()) };
         quantizer.control().set_mode(self.config.mode_at(state.step));
         let done = state.step.saturating_sub(self.config.float_steps);
-        if state.controller.is_some() && done.is_multiple_of(STEPS_PER_MEASUREMENT) {
+        let is_due = done.is_multiple_of(steps_per_measurement(self.config.quantized_steps));
+        if state.controller.is_some() && is_due {
             state.check_finite()?;
-            let bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
+            let mut bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
+            if self.config.mode_at(state.step) == Mode::StraightThrough
+                && let Some((model, more)) = self.spent(&state.model, quantizer, bytes)?
+            {
+                (state.model, bytes) = (model, more);
+            }
             state.controller = state.controller.map(|mut controller| {
                 controller.measure(bytes);
                 controller
