@@ -16,13 +16,17 @@ const FONT: u32 = 15;
 const INK: RGBColor = RGBColor(1, 1, 1);
 const FAINT: RGBColor = RGBColor(2, 2, 2);
 const BAND: RGBColor = RGBColor(3, 3, 3);
-const SERIES: [RGBColor; 6] = [
+/// One for each method that can have results, and one for the frontier: no two series of a plot look alike.
+const SERIES: [RGBColor; 9] = [
     RGBColor(4, 1, 1),
     RGBColor(4, 2, 2),
     RGBColor(4, 3, 3),
     RGBColor(4, 4, 4),
     RGBColor(4, 5, 5),
     RGBColor(4, 6, 6),
+    RGBColor(4, 7, 7),
+    RGBColor(4, 8, 8),
+    RGBColor(4, 9, 9),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -266,6 +270,16 @@ mod tests {
         assert!(svg.contains("var(--series-0)") && svg.contains("var(--ink)"), "{svg}");
         assert!(!svg.contains("\"#0"), "{svg}");
         assert!(svg.starts_with("<svg role=\"img\""), "{svg}");
+    }
+
+    #[test]
+    fn every_method_and_the_frontier_have_a_colour_in_both_themes() {
+        let names: std::collections::BTreeSet<_> = (0..9).map(colour).collect();
+        assert_eq!(names.len(), 9);
+        let style = include_str!("style.css");
+        for number in 0..9 {
+            assert_eq!(style.matches(&format!("--series-{number}:")).count(), 2, "series {number}");
+        }
     }
 
     #[test]
