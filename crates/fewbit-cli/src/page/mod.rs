@@ -1,6 +1,7 @@
 //! A page about runs: one file that needs no network, in the reader's theme.
 
 mod figures;
+mod frontier;
 mod history;
 
 use std::fs;
@@ -9,7 +10,8 @@ use fewbit::ContainerReader;
 use fewbit_burn::train::{MODEL_FILE, Method};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::figures::{Axis, Series, bars, colour, over_steps, scatter};
+use self::figures::{Axis, Series, bars, colour, over_steps};
+use self::frontier::frontier;
 use self::history::History;
 use crate::failure::{Failure, harmless};
 use crate::report::inspection::Inspection;
@@ -187,57 +189,6 @@ fn names(details: &[Details]) -> Vec<String> {
     names
 }
 
-/// Metric against bytes of a recipe's runs: every result by its method, and the best that is to be had for so many
-/// bytes.
-fn frontier<'a>(name: &str, details: impl Iterator<Item = &'a Details>) -> Markup {
-    let rows: Vec<_> = details.flat_map(|one| &one.history.results).collect();
-    let Some(first) = rows.first() else { return html! {} };
-    let is_lower_better = metric::is_lower_better(&first.metric);
-    let scale = if first.metric == "accuracy" { 100.0 } else { 1.0 };
-    let mut methods: Vec<Method> = Vec::new();
-    for row in rows.iter().filter(|row| row.metric == first.metric) {
-        if !methods.contains(&row.method) {
-            methods.push(row.method);
-        }
-    }
-    let points = |method: Method| {
-        let own = rows.iter().filter(|row| row.method == method && row.metric == first.metric);
-        own.map(|row| (row.bytes as f64, scale * row.value)).collect::<Vec<_>>()
-    };
-    let mut series: Vec<Series> = methods
-        .iter()
-        .map(|method| Series { name: method.title().to_owned(), points: points(*method), is_line: false })
-        .collect();
-    let all = series.iter().flat_map(|series| series.points.clone()).collect();
-    series.push(Series { name: "frontier".to_owned(), points: best(all, is_lower_better), is_line: true });
-    let axis = if first.metric == "accuracy" { "accuracy, %" } else { metric::title(&first.metric) };
-    let svg = scatter(&series, &Axis::logarithmic("bytes of the file"), &Axis::linear(axis));
-    html! {
-        figure.wide {
-            figcaption { b { (name) } " each file by its method; the line joins those that no smaller file reaches" }
-            (PreEscaped(svg))
-            div.legend {
-                @for (number, series) in series.iter().enumerate() {
-                    span { i style={ "background:" (colour(number)) } {} (series.name) }
-                }
-            }
-        }
-    }
-}
-
-/// Of points (bytes, metric) those that no smaller file reaches, the smallest first.
-fn best(mut points: Vec<(f64, f64)>, is_lower_better: bool) -> Vec<(f64, f64)> {
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut front: Vec<(f64, f64)> = Vec::new();
-    for point in points {
-        let is_better = |last: &(f64, f64)| if is_lower_better { point.1 < last.1 } else { point.1 > last.1 };
-        if front.last().is_none_or(is_better) {
-            front.push(point);
-        }
-    }
-    front
-}
-
 fn results(table: &[Vec<String>]) -> Markup {
     let Some((head, lines)) = table.split_first().filter(|(_, lines)| !lines.is_empty()) else {
         return html! { p { "No run is finished." } };
@@ -272,17 +223,5 @@ fn parts(file: &Inspection) -> Markup {
                 span { i style={ "background:" (colour(number)) } {} (name) " " (grouped(*bytes)) " (" (share(*bytes)) " %)" }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::best;
-
-    #[test]
-    fn the_frontier_leaves_out_what_a_smaller_file_reaches() {
-        let points = vec![(300.0, 0.9), (100.0, 0.8), (200.0, 0.7), (400.0, 0.9)];
-        assert_eq!(best(points.clone(), false), [(100.0, 0.8), (300.0, 0.9)]);
-        assert_eq!(best(points, true), [(100.0, 0.8), (200.0, 0.7)]);
     }
 }
