@@ -106,6 +106,10 @@ pub(crate) struct TrainArgs {
     /// A trained checkpoint to start from: safetensors or PyTorch, read as data.
     #[arg(long, value_name = "CHECKPOINT", help_heading = "Training", conflicts_with = "resume")]
     pub(crate) from: Option<PathBuf>,
+    /// A .fewbit file of a trained network to learn from, of the same task and any size; its share is
+    /// `training.distillation`.
+    #[arg(long, value_name = "FILE", help_heading = "Training", conflicts_with = "resume")]
+    pub(crate) teacher: Option<PathBuf>,
     /// Decides the first weights, the order of records and the noise.
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) seed: Option<u64>,
@@ -141,6 +145,9 @@ pub(crate) struct PlanArgs {
     /// A trained checkpoint to start from: safetensors or PyTorch, read as data.
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) from: Option<PathBuf>,
+    /// A .fewbit file of a trained network to learn from.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) teacher: Option<PathBuf>,
     /// Overrides a field of the recipe, as in `training.batch_size=64`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
@@ -175,6 +182,10 @@ pub(crate) struct SweepArgs {
     /// A trained checkpoint that every run starts from.
     #[arg(long, value_name = "CHECKPOINT", help_heading = "Training")]
     pub(crate) from: Option<PathBuf>,
+    /// A .fewbit file of a trained network that every run learns from, of the same task and any size; its share is
+    /// `training.distillation`.
+    #[arg(long, value_name = "FILE", help_heading = "Training")]
+    pub(crate) teacher: Option<PathBuf>,
     /// The folder of the run folders; runs that are finished in it stay, others go on.
     #[arg(long, value_name = "FOLDER", help_heading = "Output")]
     pub(crate) out: PathBuf,

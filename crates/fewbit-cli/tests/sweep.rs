@@ -224,5 +224,5 @@ fn all_runs_start_from_the_checkpoint() {
     assert!(models[0] == models[1]);
     // Done is what started there.
     assert!(sweep(&["--from", "float.safetensors"]).ok().stderr.contains("1 done"));
-    sweep(&[]).refused(&["seed=1", "started from a checkpoint", "random weights needed", "--from"]);
+    sweep(&[]).refused(&["seed=1", "started with a checkpoint", "random weights needed", "--from"]);
 }

@@ -140,18 +140,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let grey = Normalization::new(&[0.5], &[0.25])?;
 
     let data = images([3, 32, 32], 20_000)?;
-    let task = ImageTask::new(build, data, 0, colours.clone(), Augmentation::CIFAR10);
+    let task = ImageTask::new(build, data, 0, colours.clone(), Some(Augmentation::CIFAR10.into()));
     row("images of 32 × 32 in memory, crop and flip", &task, 128);
 
     let data = images([1, 49, 40], 20_000)?;
-    let task = ImageTask::new(build, data, 0, grey, Augmentation::TIME_SHIFT);
+    let task = ImageTask::new(build, data, 0, grey, Some(Augmentation::TIME_SHIFT.into()));
     row("spectrograms of 49 × 40 in memory, shift", &task, 64);
 
     for ([height, width], side, batch) in [(SIZES[0], 224, 64), (SIZES[1], 32, 128)] {
         let folder = tempfile::tempdir()?;
         write_photographs(folder.path(), [height, width])?;
         let folders = class_folders::load(folder.path(), OnCorrupt::Fail)?;
-        let task = ImageTask::from_folders(build, folders, side, 0, colours.clone(), true);
+        let task = ImageTask::from_folders(
+            build,
+            folders,
+            side,
+            0,
+            colours.clone(),
+            Some(Augmentation::NONE.into()),
+        );
         row(&format!("JPEG of {width} × {height} to {side} pixels, random crops"), &task, batch);
     }
 

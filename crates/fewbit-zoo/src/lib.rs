@@ -12,7 +12,8 @@ pub mod task;
 pub use burn::tensor::Device;
 pub use device::{DeviceError, DeviceKind};
 pub use experiment::{
-    Calibrator, Evaluation, Experiment, ExperimentError, Plan, PlannedTensor, as_file_of,
-    as_float_network_of, as_network_of, data_set_of, evaluate_file, expected_memory, plan, shortened,
+    Beginning, Calibrator, Evaluation, Experiment, ExperimentError, Plan, PlannedTensor, TeacherNetwork,
+    as_file_of, as_float_network_of, as_network_of, data_set_of, evaluate_file, expected_memory, plan,
+    shortened,
 };
 pub use import::import;

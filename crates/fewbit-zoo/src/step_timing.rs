@@ -86,6 +86,7 @@ impl StepTiming {
         };
         TrainConfig {
             seed: 0,
+            repeats: 1,
             batch_size: 128,
             float_steps: u64::MAX / 2,
             quantized_steps: 0,

@@ -14,7 +14,7 @@ use fewbit_burn::train::{
     Method, OnNonFinite, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, Start, TrainConfig, Trainer,
 };
 use fewbit_burn::{FloatStorage, NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
-use fewbit_zoo::data::augment::{Augmentation, Normalization};
+use fewbit_zoo::data::augment::Normalization;
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
 use fewbit_zoo::task::ImageTask;
@@ -92,7 +92,7 @@ fn run(setting: Setting) -> Finished {
 
 fn train(setting: Setting) -> Finished {
     let normalization = Normalization::new(&[0.2], &[0.2]).unwrap();
-    let task = ImageTask::new(Mlp::new, images(), 500, normalization, Augmentation::NONE);
+    let task = ImageTask::new(Mlp::new, images(), 500, normalization, None);
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
     let quantization = QuantizationConfig::diffq(setting.group_size)
         .with_noise(law)
@@ -100,6 +100,7 @@ fn train(setting: Setting) -> Finished {
         .with_exclude(["*.bias"]);
     let config = TrainConfig {
         seed: 1,
+        repeats: 1,
         batch_size: 64,
         float_steps: 1500,
         quantized_steps: 1200,

@@ -45,7 +45,7 @@ impl<T: Task> Calibration<'_, T> {
         self.device.seed(0);
         let model = blank.load_into(self.task.init(&device))?.no_grad();
         for batch in &batches {
-            forward_only(&device, || self.task.loss(&model, batch, 0, &device));
+            forward_only(&device, || self.task.observe(&model, batch, 0, &device));
             if let Some(reason) = self.task.failure() {
                 return Err(CalibrationError::Record(reason));
             }

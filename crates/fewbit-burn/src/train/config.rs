@@ -88,6 +88,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Records per step.
     pub batch_size: usize,
+    /// How many times in a row each record is shown, varied anew; at least 1.
+    pub repeats: usize,
     /// Steps of float training.
     pub float_steps: u64,
     /// Steps with small weights, after those.

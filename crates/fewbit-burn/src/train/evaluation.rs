@@ -5,7 +5,6 @@ use fewbit::BitWidth;
 
 use super::checkpoint::CheckpointError;
 use super::metrics::{Method, ResultRow, Row};
-use super::order::Batches;
 use super::outcome::TrainError;
 use super::paired::sign_test;
 use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
@@ -53,9 +52,9 @@ impl<T: Task> Trainer<'_, T> {
         // For layers that draw numbers themselves; the next training step seeds the device again.
         self.device.seed(seed);
         let model = stored.load_into(self.task.init(&device))?.no_grad();
-        let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
+        let mut batches = self.batches();
         for step in 0..self.config.norm_batches {
-            forward_only(&device, || self.task.loss(&model, &batches.at(step), seed, &device));
+            forward_only(&device, || self.task.observe(&model, &batches.at(step), seed, &device));
             self.check_records()?;
         }
         Ok(stored.with_running_statistics_of(StoredModel::float(&model)?))

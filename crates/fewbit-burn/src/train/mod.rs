@@ -31,7 +31,7 @@ pub use paired::sign_test;
 pub use plan::RunPlan;
 pub use run_folder::{
     CHECKPOINT_FOLDER, FLOAT_FILE, INITIAL_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder,
-    RunFolderError,
+    RunFolderError, TEACHER_FILE,
 };
 pub use task::{BatchRecord, Metric, Score, Split, Task, Teacher, evaluate, mean};
 pub use trainer::Trainer;

@@ -27,6 +27,7 @@ fn mix(mut x: u64) -> u64 {
 pub struct Batches {
     seed: u64,
     records: usize,
+    repeats: usize,
     batch_size: usize,
     epoch: Option<u64>,
     order: Vec<u32>,
@@ -36,12 +37,19 @@ impl Batches {
     /// Batches of `batch_size` out of `records`; fewer, where there are fewer records.
     pub fn new(seed: u64, records: usize, batch_size: usize) -> Self {
         let batch_size = batch_size.clamp(1, records.max(1));
-        Self { seed, records, batch_size, epoch: None, order: Vec::new() }
+        Self { seed, records, repeats: 1, batch_size, epoch: None, order: Vec::new() }
+    }
+
+    /// The same with each record so many times in a row, each time as of another epoch and therefore varied anew
+    /// (Hoffer et al. 2019, *Augment your batch*).
+    #[must_use]
+    pub fn with_repeats(self, repeats: usize) -> Self {
+        Self { repeats: repeats.max(1), ..self }
     }
 
     /// Steps that go once through the records; an incomplete last batch is left out.
     pub fn steps_per_epoch(&self) -> u64 {
-        ((self.records / self.batch_size) as u64).max(1)
+        ((self.records * self.repeats / self.batch_size) as u64).max(1)
     }
 
     /// The records of step `step`, counted from 0 over the whole run.
@@ -52,8 +60,12 @@ impl Batches {
             self.epoch = Some(epoch);
         }
         let start = (step % self.steps_per_epoch()) as usize * self.batch_size;
-        let indices = &self.order[start..(start + self.batch_size).min(self.records)];
-        indices.iter().map(|&index| BatchRecord { epoch, index: index as usize }).collect()
+        let places = start..(start + self.batch_size).min(self.records * self.repeats);
+        let record = |place: usize| BatchRecord {
+            epoch: epoch * self.repeats as u64 + (place % self.repeats) as u64,
+            index: self.order[place / self.repeats] as usize,
+        };
+        places.map(record).collect()
     }
 }
 
@@ -83,6 +95,19 @@ mod tests {
         for step in [5, 0, 6, 2] {
             assert_eq!(Batches::new(9, 10, 3).at(step), all[step as usize]);
         }
+    }
+
+    /// Of 5 records three times each, four at once: three steps, of which the last leaves three places out.
+    #[test]
+    fn a_repeated_record_comes_in_a_row_and_as_of_another_epoch_each_time() {
+        let mut batches = Batches::new(9, 5, 4).with_repeats(3);
+        assert_eq!(batches.steps_per_epoch(), 3);
+        let order = permutation(9, 1, 5);
+        let second: Vec<_> = (3..6).flat_map(|step| batches.at(step)).collect();
+        for (place, record) in second.iter().enumerate() {
+            assert_eq!((record.index, record.epoch), (order[place / 3] as usize, 3 + place as u64 % 3));
+        }
+        assert_eq!(second.len(), 12);
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::config::TrainConfig;
 use super::memory::peak_memory;
-use super::order::Batches;
 use super::outcome::TrainError;
 use super::state::State;
 use super::task::{Split, Task};
@@ -72,8 +71,7 @@ impl<T: Task> Trainer<'_, T> {
         steps: u64,
     ) -> Result<[Option<f64>; 2], TrainError> {
         let mut medians = [None; 2];
-        let mut batches =
-            Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
+        let mut batches = self.batches();
         let phases = [(false, self.config.float_steps), (true, self.config.quantized_steps)];
         for (median, (is_quantized, all)) in medians.iter_mut().zip(phases) {
             if all == 0 {

@@ -15,6 +15,8 @@ pub const MODEL_FILE: &str = "model.fewbit";
 pub const FLOAT_FILE: &str = "float.fewbit";
 /// The weights that a run starts from, where it does not start from random ones.
 pub const INITIAL_FILE: &str = "initial.fewbit";
+/// The trained network that a run learns from, where that is another than its own float network.
+pub const TEACHER_FILE: &str = "teacher.fewbit";
 /// One JSON object per line.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 /// The resolved recipe.

@@ -114,6 +114,12 @@ pub trait Task {
     /// The mean loss over `batch`: shape `[1]`. `seed` is the run's, for augmentation.
     fn loss(&self, model: &Self::Model, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1>;
 
+    /// Runs `model` on the records of `batch`, for layers that measure what they are given. By default as in
+    /// training; where training changes records into what evaluation never sees, without those changes.
+    fn observe(&self, model: &Self::Model, batch: &[BatchRecord], seed: u64, device: &Device) {
+        self.loss(model, batch, seed, device);
+    }
+
     /// As [`loss`](Self::loss), where a share of what is learned from are a teacher's predictions on the
     /// same records in place of the labels.
     fn distilled_loss(

@@ -106,8 +106,7 @@ impl<'a, T: Task> Trainer<'a, T> {
             self.save(&state, folder, seconds_before)?;
         }
         let seconds = || seconds_before + began.elapsed().as_secs_f64();
-        let mut batches =
-            Batches::new(self.config.seed, self.task.training_records(), self.config.batch_size);
+        let mut batches = self.batches();
         while state.step < self.config.total_steps() {
             let rate_factor = state.rate_factor;
             let loss;
@@ -258,6 +257,12 @@ impl<'a, T: Task> Trainer<'a, T> {
 
     fn saves_after(&self, step: u64) -> bool {
         due(step, self.config.checkpoint_every) || self.is_last(step)
+    }
+
+    /// The batches of the run's training records.
+    pub(super) fn batches(&self) -> Batches {
+        let TrainConfig { seed, batch_size, repeats, .. } = *self.config;
+        Batches::new(seed, self.task.training_records(), batch_size).with_repeats(repeats)
     }
 
     pub(super) fn autodiff(&self) -> Device {

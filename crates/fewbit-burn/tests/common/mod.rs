@@ -127,6 +127,7 @@ pub(crate) fn short_config() -> TrainConfig {
     TrainConfig {
         seed: 5,
         batch_size: 16,
+        repeats: 1,
         float_steps: 12,
         quantized_steps: 18,
         optimizer: OptimizerKind::Sgd,

@@ -19,6 +19,7 @@ use fewbit_burn::StoredModel;
 use fewbit_burn::train::memory_limit;
 use fewbit_checkpoint::{Checkpoint, CheckpointError};
 use fewbit_zoo::recipe::{self, Recipe};
+use fewbit_zoo::{ExperimentError, TeacherNetwork};
 
 use crate::args::{BudgetArgs, DeviceKind};
 use crate::failure::Failure;
@@ -73,6 +74,14 @@ fn recipe_with(
     settings.extend(budget.setting());
     settings.extend(seed.map(|seed| ("seed".to_owned(), seed.to_string())));
     Ok(recipe::resolve(name, &settings)?)
+}
+
+/// The bytes of a teacher's file and the network in them; checked that the recipe can learn from it.
+fn teacher(path: &Path, recipe: &Recipe) -> Result<(Vec<u8>, TeacherNetwork), Failure> {
+    let about = |error: ExperimentError| Failure::from(error).about(path);
+    let bytes = fewbit::read_file(path)?;
+    let network = TeacherNetwork::of_file(&bytes, recipe).map_err(about)?;
+    Ok((bytes, network))
 }
 
 /// The weights of a checkpoint under the names of the recipe's network; checked that they fit.

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use fewbit_burn::train::memory_limit;
-use fewbit_zoo::Plan;
+use fewbit_zoo::{Beginning, Plan};
 use serde::Serialize;
 
-use super::{device, does_not_fit, initial_weights, recipe_with, use_threads};
+use super::{device, does_not_fit, initial_weights, recipe_with, teacher, use_threads};
 use crate::Verdict;
 use crate::args::{DeviceKind, Format, PlanArgs};
 use crate::failure::Failure;
@@ -134,13 +134,15 @@ pub(crate) fn run(args: PlanArgs) -> Result<Verdict, Failure> {
     let device = device(args.machine.device)?;
     let recipe = recipe_with(&args.recipe, &args.overrides, &args.budget, None)?;
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
+    let teacher = args.teacher.as_deref().map(|path| teacher(path, &recipe)).transpose()?;
+    let beginning = Beginning { initial, teacher: teacher.map(|(_, network)| network) };
     let mut memory = None;
     if args.machine.device == DeviceKind::Cpu {
-        memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
+        memory = fewbit_zoo::expected_memory(&recipe, beginning.clone(), &device)?;
     }
     // Steps that would not fit are not tried.
     let steps = if memory.and_then(does_not_fit).is_some() { 0 } else { args.steps };
-    let mut plan = fewbit_zoo::plan(&recipe, initial, steps, &device)?;
+    let mut plan = fewbit_zoo::plan(&recipe, beginning, steps, &device)?;
     plan.run.peak_memory = plan.run.peak_memory.filter(|_| steps > 0).or(memory);
     let report = Report::of(recipe.name.clone(), &plan);
     match args.format {

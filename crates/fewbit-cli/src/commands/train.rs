@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fewbit_burn::StoredModel;
 use fewbit_burn::train::{
     CheckpointError, Event, INITIAL_FILE, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start,
-    TrainError, peak_memory,
+    TEACHER_FILE, TrainError, peak_memory,
 };
 use fewbit_zoo::recipe::{OnNonFinite, Recipe};
-use fewbit_zoo::{Experiment, ExperimentError};
+use fewbit_zoo::{Beginning, Experiment, ExperimentError};
 
-use super::{device, does_not_fit, initial_weights, recipe_with, use_threads};
+use super::{device, does_not_fit, initial_weights, recipe_with, teacher, use_threads};
 use crate::Verdict;
 use crate::args::{DeviceKind, Format, TrainArgs};
 use crate::failure::{Failure, say};
@@ -39,13 +39,16 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     };
     // Whether weights and budget fit, before data are read and a folder is made.
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
+    let teacher = args.teacher.as_deref().map(|path| teacher(path, &recipe)).transpose()?;
+    let (teacher_file, teacher) = teacher.unzip();
+    let beginning = Beginning { initial, teacher };
     let is_new = args.resume.as_ref().is_none_or(|run| !has_checkpoint(run));
     let mut memory = None;
     if is_new && args.machine.device == DeviceKind::Cpu {
-        memory = fewbit_zoo::expected_memory(&recipe, initial.clone(), &device)?;
+        memory = fewbit_zoo::expected_memory(&recipe, beginning.clone(), &device)?;
     }
     if args.resume.is_none() {
-        let plan = fewbit_zoo::plan(&recipe, initial.clone(), 0, &device)?;
+        let plan = fewbit_zoo::plan(&recipe, beginning.clone(), 0, &device)?;
         if let Some(budget) = plan.budget {
             let [smallest, largest, budget] = [plan.run.smallest, plan.run.largest, budget].map(grouped);
             say(format_args!("a file of at most {budget} bytes; {smallest} to {largest} are possible"));
@@ -62,7 +65,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     }
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path)?,
-        None => create(&args, &recipe, initial)?,
+        None => create(&args, &recipe, beginning.initial, teacher_file)?,
     };
     folder.lock()?;
     if args.resume.is_none() {
@@ -172,11 +175,18 @@ fn failure(error: ExperimentError, rolls_back: bool) -> Failure {
     Failure::from(error).maybe_hint(hint)
 }
 
-/// The run folder, with the weights that the run starts from.
-fn create(args: &TrainArgs, recipe: &Recipe, initial: Option<StoredModel>) -> Result<RunFolder, Failure> {
+/// The run folder, with the weights that the run starts from and the file of its teacher.
+fn create(
+    args: &TrainArgs,
+    recipe: &Recipe,
+    initial: Option<StoredModel>,
+    teacher: Option<Vec<u8>>,
+) -> Result<RunFolder, Failure> {
     let text = recipe.to_toml();
     let initial = initial.map(|weights| weights.to_bytes()).transpose()?;
-    let more: Vec<(&str, &[u8])> = initial.iter().map(|bytes| (INITIAL_FILE, bytes.as_slice())).collect();
+    let more = [(INITIAL_FILE, &initial), (TEACHER_FILE, &teacher)];
+    let more = more.into_iter().filter_map(|(name, bytes)| Some((name, bytes.as_deref()?)));
+    let more: Vec<(&str, &[u8])> = more.collect();
     match &args.out {
         Some(path) => match RunFolder::create_with(path, &text, &more) {
             Err(RunFolderError::Exists(path)) => Err(exists(&path)),

@@ -60,6 +60,17 @@ pub enum ExperimentError {
         /// Values of the network.
         needed: u64,
     },
+    /// A teacher where nothing is learned from one.
+    #[error("a teacher is given, but `training.distillation` is 0: a share above it is needed")]
+    TeacherUnused,
+    /// A teacher of something else.
+    #[error("the teacher knows {found}, {needed} needed")]
+    TeacherUnfit {
+        /// What the recipe learns.
+        needed: String,
+        /// What the teacher has learned.
+        found: String,
+    },
     /// A path where none is read.
     #[error("data set `{data}` is generated and reads no path, but `{}` was passed", path.display())]
     PathNotRead {

@@ -10,7 +10,6 @@ use fewbit_burn::{LoadError, StoredModel, value_count};
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT, SKIP};
-use crate::data::augment::Augmentation;
 use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::{BYTES, ModelConfig, ModelInput};
 use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT, MIN_SEGMENT};
@@ -123,8 +122,9 @@ pub fn evaluate_file(
     let settings = TaskSettings {
         set,
         validation: 0,
-        augmentation: Augmentation::NONE,
-        is_varied: false,
+        variation: None,
+        label_smoothing: 0.0,
+        teacher: None,
         window,
         segment_stride: window,
     };

@@ -10,8 +10,29 @@ use fewbit_burn::{QuantizationConfig, StoredModel};
 
 use super::data::{Data, noise_validation};
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
+use super::teacher::TeacherNetwork;
 use super::{ExperimentError, metadata};
 use crate::recipe::Recipe;
+
+/// What a run is given beside its recipe and its data.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// The weights to start from, in place of random ones.
+    pub initial: Option<StoredModel>,
+    /// Who teaches beside the labels.
+    pub teacher: Option<TeacherNetwork>,
+}
+
+impl Beginning {
+    /// The settings of a training in which the teacher takes the float network's place.
+    fn config(&self, recipe: &Recipe) -> TrainConfig {
+        let mut config = recipe.train_config();
+        if self.teacher.is_some() {
+            config.distillation = 0.0;
+        }
+        config
+    }
+}
 
 /// The plan of a recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +83,7 @@ impl Plan {
     }
 }
 
-/// The plan of `recipe`, from `initial` weights or random ones. `timed_steps` steps of each phase are made
+/// The plan of `recipe` with what it is given. `timed_steps` steps of each phase are made
 /// on records of noise to measure time and memory.
 ///
 /// # Errors
@@ -70,13 +91,15 @@ impl Plan {
 /// method that does not fit.
 pub fn plan(
     recipe: &Recipe,
-    initial: Option<StoredModel>,
+    beginning: Beginning,
     timed_steps: u64,
     device: &Device,
 ) -> Result<Plan, ExperimentError> {
-    let config = recipe.train_config();
+    let config = beginning.config(recipe);
     let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
-    let (run, tensors) = on_noise(recipe, Planning { recipe, config, initial, timed_steps, device })?;
+    let Beginning { initial, teacher } = beginning;
+    let planning = Planning { recipe, config, initial, timed_steps, device };
+    let (run, tensors) = on_noise(recipe, teacher, device, planning)?;
     Ok(Plan { run, budget, float_steps, quantized_steps, tensors })
 }
 
@@ -88,7 +111,7 @@ pub fn plan(
 /// [`ExperimentError`]: `initial` weights that are not the network's, a method that does not fit.
 pub fn expected_memory(
     recipe: &Recipe,
-    initial: Option<StoredModel>,
+    beginning: Beginning,
     device: &Device,
 ) -> Result<Option<u64>, ExperimentError> {
     struct Expected<'r>(TrainConfig, Option<StoredModel>, &'r Device);
@@ -101,7 +124,9 @@ pub fn expected_memory(
             Ok(trainer.expected_memory()?)
         }
     }
-    on_noise(recipe, Expected(recipe.train_config(), initial, device))
+    let config = beginning.config(recipe);
+    let Beginning { initial, teacher } = beginning;
+    on_noise(recipe, teacher, device, Expected(config, initial, device))
 }
 
 struct Planning<'r> {
@@ -126,12 +151,18 @@ impl TaskVisitor for Planning<'_> {
     }
 }
 
-/// What `visitor` makes of the recipe's network and one batch of noise.
-fn on_noise<V, O>(recipe: &Recipe, visitor: V) -> Result<O, ExperimentError>
+/// What `visitor` makes of the recipe's network, its teacher and one batch of noise.
+fn on_noise<V, O>(
+    recipe: &Recipe,
+    teacher: Option<TeacherNetwork>,
+    device: &Device,
+    visitor: V,
+) -> Result<O, ExperimentError>
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
-    let settings = TaskSettings::plain(recipe, noise_validation(recipe));
+    let teacher = teacher.map(|teacher| (teacher, device.clone()));
+    let settings = TaskSettings { teacher, ..TaskSettings::plain(recipe, noise_validation(recipe)) };
     with_task(&recipe.model, Data::noise(recipe)?, settings, visitor)
 }
 

@@ -5,8 +5,10 @@ use fewbit_burn::train::Task;
 
 use super::ExperimentError;
 use super::data::Data;
-use crate::data::augment::{Augmentation, Normalization};
+use super::teacher::TeacherNetwork;
+use crate::data::augment::Normalization;
 use crate::data::stems::{Segments, StemAugmentation};
+use crate::data::variation::Variation;
 use crate::data::{DataError, DataSetKind};
 use crate::models::{
     ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel,
@@ -30,9 +32,11 @@ fn normalization(set: DataSetKind) -> Result<Normalization, DataError> {
 pub(super) struct TaskSettings {
     pub(super) set: DataSetKind,
     pub(super) validation: usize,
-    pub(super) augmentation: Augmentation,
-    /// Whether training records of other sets than images in memory are varied, as they then always are.
-    pub(super) is_varied: bool,
+    /// How training records are varied, if they are; what does not concern those of the set is not heeded.
+    pub(super) variation: Option<Variation>,
+    pub(super) label_smoothing: f64,
+    /// Who teaches beside the labels, and where.
+    pub(super) teacher: Option<(TeacherNetwork, Device)>,
     /// Bytes, words or samples in a record of a sequence.
     pub(super) window: usize,
     /// Samples from one piece of a sound to the next.
@@ -40,13 +44,14 @@ pub(super) struct TaskSettings {
 }
 
 impl TaskSettings {
-    /// Those of a recipe, with so many records held back and images as they are.
+    /// Those of a recipe, with so many records held back, images as they are and nobody who teaches.
     pub(super) fn plain(recipe: &Recipe, validation: usize) -> Self {
         Self {
             set: recipe.data.set,
             validation,
-            augmentation: Augmentation::NONE,
-            is_varied: false,
+            variation: None,
+            label_smoothing: recipe.training.label_smoothing,
+            teacher: None,
             window: recipe.window(),
             segment_stride: recipe.training.segment_stride,
         }
@@ -86,22 +91,24 @@ where
     type Output = Result<O, ExperimentError>;
 
     fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let TaskSettings { set, validation, augmentation, is_varied, .. } = self.settings;
+        let TaskSettings { set, validation, variation, label_smoothing, teacher, .. } = self.settings;
         let normalization = normalization(set)?;
         let task = match self.data {
-            Data::Images(data) => ImageTask::new(build, data, validation, normalization, augmentation),
+            Data::Images(data) => ImageTask::new(build, data, validation, normalization, variation),
             Data::Folders { folders, side } => {
-                ImageTask::from_folders(build, folders, side, validation, normalization, is_varied)
+                ImageTask::from_folders(build, folders, side, validation, normalization, variation)
             }
             _ => unreachable!("checked by `check_fit`"),
         };
-        self.visitor.visit(&task)
+        let tutor = teacher.map(|(network, device)| network.of_images(&device)).transpose()?;
+        self.visitor.visit(&task.with_label_smoothing(label_smoothing).with_tutor(tutor))
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
         let Data::Text(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let task = TextTask::new(build, data, self.settings.validation, self.settings.window);
-        self.visitor.visit(&task)
+        let TaskSettings { validation, window, teacher, .. } = self.settings;
+        let tutor = teacher.map(|(network, device)| network.of_bytes(&device)).transpose()?;
+        self.visitor.visit(&TextTask::new(build, data, validation, window).with_tutor(tutor))
     }
 
     fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
@@ -112,9 +119,12 @@ where
 
     fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output {
         let Data::Stems(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let TaskSettings { validation, is_varied, window, segment_stride, .. } = self.settings;
+        let TaskSettings { validation, variation, window, segment_stride, .. } = self.settings;
         let segments = Segments { length: window, stride: segment_stride };
-        let augmentation = if is_varied { StemAugmentation::PAPER } else { StemAugmentation::NONE };
+        let augmentation = match variation {
+            Some(_) => StemAugmentation::PAPER,
+            None => StemAugmentation::NONE,
+        };
         let task = StemsTask::new(build, data, validation, segments, augmentation);
         self.visitor.visit(&task)
     }

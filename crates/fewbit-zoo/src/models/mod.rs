@@ -60,7 +60,7 @@ const BATCH_NORM_EPSILON: f64 = 1e-5;
 pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// A network that sorts images into classes.
-pub trait ImageClassifier: Module {
+pub trait ImageClassifier: Module + 'static {
     /// The ε of its batch norms, where each may be stored as one scale and one shift per channel.
     const BATCH_NORM_EPSILON: Option<f64> = None;
 
@@ -69,7 +69,7 @@ pub trait ImageClassifier: Module {
 }
 
 /// A network that predicts the next byte from those before it.
-pub trait ByteLanguageModel: Module {
+pub trait ByteLanguageModel: Module + 'static {
     /// The logit of each next byte: tokens `[N, T]` in `0..256` give `[N, T, 256]`. Position `t` sees tokens `0..=t` only.
     fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3>;
 }

@@ -44,6 +44,9 @@ pub struct VisionTransformerConfig {
     pub attention_bias: bool,
     /// Probability of dropping an activation in training, from 0 to 0.9.
     pub dropout: f64,
+    /// Probability that what the last layer adds is left out of an image in training, from 0 to 0.9; less in those before
+    /// it, down to 0 in the first (Huang et al. 2016, *Deep networks with stochastic depth*).
+    pub drop_path: f64,
     /// Number of classes.
     pub classes: usize,
 }
@@ -59,6 +62,7 @@ impl Default for VisionTransformerConfig {
             hidden: 512,
             attention_bias: false,
             dropout: 0.1,
+            drop_path: 0.0,
             classes: 10,
         }
     }
@@ -103,6 +107,8 @@ pub struct VisionBlock {
     pub mlp: VisionPerceptron,
     /// Before each of the two is added.
     pub dropout: Dropout,
+    /// Of what each of the two adds, image by image.
+    pub drop_path: Dropout,
 }
 
 /// Every token sees all.
@@ -139,7 +145,7 @@ impl VisionTransformerConfig {
             pos_embed: normal().init([1, self.tokens(), self.dim], device),
             patch_embed: PatchEmbedding { proj: Conv2d::new(&patches, device) },
             dropout: DropoutConfig::new(self.dropout).init(),
-            blocks: (0..self.layers).map(|_| VisionBlock::new(self, device)).collect(),
+            blocks: (0..self.layers).map(|layer| VisionBlock::new(self, layer, device)).collect(),
             norm: norm(self.dim, device),
             head: linear(self.dim, self.classes, true, device),
         }
@@ -191,6 +197,7 @@ impl Settings for VisionTransformerConfig {
         ("hidden", WIDTH),
         ("attention_bias", Kind::Flag),
         DROPOUT,
+        ("drop_path", DROPOUT.1),
         CLASSES,
     ];
 
@@ -226,8 +233,9 @@ impl VisionTransformer {
 }
 
 impl VisionBlock {
-    fn new(config: &VisionTransformerConfig, device: &Device) -> Self {
+    fn new(config: &VisionTransformerConfig, layer: usize, device: &Device) -> Self {
         let (dim, hidden) = (config.dim, config.hidden);
+        let drop_path = config.drop_path * layer as f64 / (config.layers - 1).max(1) as f64;
         Self {
             norm1: norm(dim, device),
             attn: VisionAttention {
@@ -241,6 +249,7 @@ impl VisionBlock {
                 fc2: linear(hidden, dim, true, device),
             },
             dropout: DropoutConfig::new(config.dropout).init(),
+            drop_path: DropoutConfig::new(drop_path).init(),
         }
     }
 
@@ -248,9 +257,20 @@ impl VisionBlock {
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [x, past] = fork(x);
         let attended = self_attention(self.attn.qkv.forward(self.norm1.forward(x)), self.attn.heads, false);
-        let [x, past] = fork(add(past, self.dropout.forward(self.attn.proj.forward(attended))));
+        let [x, past] = fork(add(past, self.kept(self.attn.proj.forward(attended))));
         let wide = gelu(self.mlp.fc1.forward(self.norm2.forward(x)));
-        add(past, self.dropout.forward(self.mlp.fc2.forward(wide)))
+        add(past, self.kept(self.mlp.fc2.forward(wide)))
+    }
+
+    /// What a branch adds in training: all of it or nothing, image by image, and of that what dropout leaves.
+    fn kept(&self, added: Tensor<3>) -> Tensor<3> {
+        let added = self.dropout.forward(added);
+        if self.drop_path.prob == 0.0 {
+            return added;
+        }
+        let images = added.dims()[0];
+        let ones = Tensor::ones([images, 1, 1], &added.device());
+        added * self.drop_path.forward(ones)
     }
 }
 
@@ -288,6 +308,7 @@ mod tests {
             hidden: 4 * dim,
             attention_bias: true,
             dropout: 0.0,
+            drop_path: 0.1,
             classes: 1000,
         }
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSetKind, OnCorrupt};
+use crate::data::{DataSetKind, OnCorrupt, Records};
 use crate::models::SettingError;
 
 /// An enum of words, written in a recipe as its variants' names in kebab case.
@@ -166,6 +166,23 @@ pub struct DataConfig {
     /// put together anew.
     #[serde(default = "DataConfig::default_augment")]
     pub augment: Augment,
+    /// How strongly two operations change the colours and the shape of a training picture (RandAugment), from 0 to 10; 0 is not
+    /// at all.
+    #[serde(default)]
+    pub rand_augment: f64,
+    /// The chance that a rectangle of a training image is replaced by noise.
+    #[serde(default)]
+    pub erasing: f64,
+    /// α of the Beta(α, α) from which the shares of two images that are added are drawn; 0 adds none.
+    #[serde(default)]
+    pub mixup: f64,
+    /// α of the Beta(α, α) from which the area of a rectangle that comes from another image is drawn; 0 is none. Where both are
+    /// given, each batch is mixed one way or the other.
+    #[serde(default)]
+    pub cutmix: f64,
+    /// How many times in a row each training record is shown, varied anew.
+    #[serde(default = "DataConfig::default_repeats")]
+    pub repeats: usize,
     /// Records (of text: bytes or words; of sound: tracks) at the end of the training set that are kept for validation.
     #[serde(default = "DataConfig::default_validation")]
     pub validation: usize,
@@ -300,6 +317,8 @@ pub struct TrainingConfig {
     /// The share of the float network's predictions in what is learned from in quantized steps; the rest
     /// are the labels.
     pub distillation: f64,
+    /// Of images: the share of each label that is spread over all classes.
+    pub label_smoothing: f64,
     /// Weight decay; the bits have none.
     pub weight_decay: f64,
     /// How the rate changes within each phase.
@@ -385,6 +404,7 @@ impl Default for TrainingConfig {
             momentum: 0.9,
             nesterov: true,
             distillation: 0.0,
+            label_smoothing: 0.0,
             weight_decay: 5e-4,
             schedule: Schedule::Cosine,
             schedule_period: 1000,
@@ -408,6 +428,10 @@ impl DataConfig {
         Augment::None
     }
 
+    const fn default_repeats() -> usize {
+        1
+    }
+
     const fn default_validation() -> usize {
         5000
     }
@@ -427,6 +451,21 @@ impl DataConfig {
         if self.on_corrupt == OnCorrupt::Skip && !self.set.is_of_files() {
             let needed = format!("\"fail\" for `{}`, which is not a file for each record", self.set);
             return Err(SettingError::invalid("data.on_corrupt", "\"skip\"", needed));
+        }
+        let (is_image, is_colour) = match self.set.records() {
+            Records::Images { shape: [channels, ..], .. } => (true, channels == Some(3)),
+            _ => (false, false),
+        };
+        let needs = [
+            ("rand_augment", self.rand_augment, is_colour, "images in colour"),
+            ("erasing", self.erasing, is_image, "images"),
+            ("mixup", self.mixup, is_image, "images"),
+            ("cutmix", self.cutmix, is_image, "images"),
+        ];
+        if let Some((key, value, _, of)) = needs.into_iter().find(|(_, value, fits, _)| *value > 0.0 && !fits)
+        {
+            let needed = format!("0 for `{}`, which has no {of}", self.set);
+            return Err(SettingError::invalid(format!("data.{key}"), value, needed));
         }
         match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(

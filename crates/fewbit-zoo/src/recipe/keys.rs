@@ -25,12 +25,19 @@ const SEGMENT: Kind = Kind::Count { least: super::MIN_SEGMENT as i64, most: supe
 const BITS: Kind = Kind::Number { least: ABOVE_ZERO, most: 16.0 };
 const RATE: Kind = Kind::Number { least: ABOVE_ZERO, most: 1e6 };
 const SHARE: Kind = Kind::Number { least: 0.0, most: 1.0 };
+/// Shares from a Beta(α, α) with a larger α are all near one half, and long to draw.
+const ALPHA: Kind = Kind::Number { least: 0.0, most: 4.0 };
 const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
 
 /// Every key of a recipe whose network is of this kind.
 pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     let data = [
         ("augment", Kind::Choice(Augment::WORDS)),
+        ("rand_augment", Kind::Number { least: 0.0, most: 10.0 }),
+        ("erasing", SHARE),
+        ("mixup", ALPHA),
+        ("cutmix", ALPHA),
+        ("repeats", Kind::Count { least: 1, most: 64 }),
         ("validation", STEPS),
         ("on_corrupt", Kind::Choice(&["fail", "skip"])),
     ];
@@ -71,6 +78,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("momentum", Kind::Number { least: 0.0, most: 0.9999 }),
         ("nesterov", Kind::Flag),
         ("distillation", SHARE),
+        ("label_smoothing", SHARE),
         ("weight_decay", WEIGHT),
         ("schedule", Kind::Choice(Schedule::WORDS)),
         ("schedule_period", EVERY),

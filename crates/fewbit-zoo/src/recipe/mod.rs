@@ -184,6 +184,11 @@ impl Recipe {
             )
             .into());
         }
+        let smoothing = self.training.label_smoothing;
+        if smoothing > 0.0 && !matches!(set.records(), Records::Images { .. }) {
+            let needed = format!("0 for `{set}`, which has no images");
+            return Err(SettingError::invalid("training.label_smoothing", smoothing, needed).into());
+        }
         match (self.model.input(), set.records()) {
             (ModelInput::Images { classes, .. }, Records::Images { classes: Some(needed), .. })
                 if classes != needed =>

@@ -11,6 +11,8 @@ use super::{
     Recipe, Schedule, SizeEstimate, TrainingConfig,
 };
 use crate::data::augment::Augmentation;
+use crate::data::mixing::Mixing;
+use crate::data::variation::Variation;
 
 impl Schedule {
     /// The schedule that this word and the two keys beside it mean.
@@ -38,11 +40,17 @@ impl GroupSetting {
 
 impl Recipe {
     /// How training images are varied.
-    pub fn augmentation(&self) -> Augmentation {
-        match self.data.augment {
-            Augment::None => Augmentation::NONE,
-            Augment::CropFlip => Augmentation::CIFAR10,
-            Augment::TimeShift => Augmentation::TIME_SHIFT,
+    pub fn variation(&self) -> Variation {
+        let data = &self.data;
+        Variation {
+            crop: match data.augment {
+                Augment::None => Augmentation::NONE,
+                Augment::CropFlip => Augmentation::CIFAR10,
+                Augment::TimeShift => Augmentation::TIME_SHIFT,
+            },
+            rand_augment: data.rand_augment as f32,
+            erasing: data.erasing as f32,
+            mixing: Mixing { mixup: data.mixup, cutmix: data.cutmix },
         }
     }
 
@@ -114,6 +122,7 @@ impl Recipe {
         train::TrainConfig {
             seed: self.seed,
             batch_size: t.batch_size,
+            repeats: self.data.repeats,
             float_steps: t.float_steps as u64,
             quantized_steps: t.quantized_steps as u64,
             optimizer: match t.optimizer {

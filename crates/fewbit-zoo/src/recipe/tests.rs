@@ -372,3 +372,16 @@ fn a_recipe_changed_by_a_program_is_checked_as_one_from_a_file() {
         "fewer than the 60000 training records",
     );
 }
+
+#[test]
+fn what_is_done_to_pictures_is_refused_where_there_are_none() {
+    let with = |recipe: &str, key: &str| resolve(recipe, &[(key.to_owned(), "0.5".to_owned())]);
+    for key in ["data.erasing", "data.mixup", "data.cutmix", "training.label_smoothing"] {
+        with("mnist", key).unwrap();
+        let refused = with("lm-tiny", key).unwrap_err().to_string();
+        assert!(refused.contains(key) && refused.contains("no images"), "{refused}");
+    }
+    with("resnet20", "data.rand_augment").unwrap();
+    let refused = with("mnist", "data.rand_augment").unwrap_err().to_string();
+    assert!(refused.contains("images in colour"), "{refused}");
+}

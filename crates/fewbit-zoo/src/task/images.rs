@@ -3,14 +3,17 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
+use burn::tensor::{Device, Tensor, TensorData};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 
+use super::labels::Labels;
 use super::pictures::{InFolders, InMemory, Part, Pictures};
+use super::tutor::ImageTutor;
 use crate::data::ImageData;
-use crate::data::augment::{Augmentation, Draw, Normalization};
+use crate::data::augment::{Draw, Normalization};
 use crate::data::class_folders::ClassFolders;
+use crate::data::mixing::Mixing;
+use crate::data::variation::Variation;
 use crate::models::ImageClassifier;
 
 /// A classifier with its images; the validation split is the end of the training set.
@@ -21,72 +24,108 @@ pub struct ImageTask<F> {
     validation: Part,
     test: Part,
     fingerprint: u32,
+    mixing: Mixing,
+    label_smoothing: f64,
+    tutor: Option<ImageTutor>,
     /// Why an image of a batch could not be read.
     failure: Mutex<Option<String>>,
 }
 
 impl<F> ImageTask<F> {
-    /// A task on `data` whose last `validation` training images are held back; `build` makes the
-    /// network.
+    /// A task on `data` whose last `validation` training images are held back and the others varied; `build` makes
+    /// the network.
     pub fn new(
         build: F,
         data: ImageData,
         validation: usize,
         normalization: Normalization,
-        augmentation: Augmentation,
+        variation: Option<Variation>,
     ) -> Self {
         let fingerprint = data.fingerprint();
         let sets = [data.train, data.test].map(|set| {
             let normalization = normalization.clone();
-            Arc::new(InMemory { set, normalization, augmentation }) as Arc<dyn Pictures>
+            Arc::new(InMemory { set, normalization, variation }) as Arc<dyn Pictures>
         });
-        Self::of(build, sets, validation, fingerprint)
+        Self::of(build, sets, validation, variation, fingerprint)
     }
 
     /// A task on pictures in folders, read batch by batch and brought to `side` pixels a side; in training by
-    /// random crops, where they are to be `varied`.
+    /// random crops, where they are varied.
     pub fn from_folders(
         build: F,
         folders: ClassFolders,
         side: usize,
         validation: usize,
         normalization: Normalization,
-        varied: bool,
+        variation: Option<Variation>,
     ) -> Self {
         let fingerprint = folders.fingerprint();
         let sets = [folders.train, folders.test].map(|set| {
             let normalization = normalization.clone();
-            Arc::new(InFolders { set, side, normalization, varied }) as Arc<dyn Pictures>
+            Arc::new(InFolders { set, side, normalization, variation }) as Arc<dyn Pictures>
         });
-        Self::of(build, sets, validation, fingerprint)
+        Self::of(build, sets, validation, variation, fingerprint)
     }
 
-    fn of(build: F, [train, test]: [Arc<dyn Pictures>; 2], validation: usize, fingerprint: u32) -> Self {
+    fn of(
+        build: F,
+        [train, test]: [Arc<dyn Pictures>; 2],
+        validation: usize,
+        variation: Option<Variation>,
+        fingerprint: u32,
+    ) -> Self {
         let [train, validation] = Part::whole(train).split_last(validation);
-        let test = Part::whole(test);
-        Self { build, train, validation, test, fingerprint, failure: Mutex::new(None) }
+        Self {
+            build,
+            train,
+            validation,
+            test: Part::whole(test),
+            fingerprint,
+            mixing: variation.map_or(Mixing::NONE, |variation| variation.mixing),
+            label_smoothing: 0.0,
+            tutor: None,
+            failure: Mutex::new(None),
+        }
     }
 
-    /// The augmented images and the labels of a training batch.
-    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-        let draws: Vec<_> = batch
-            .iter()
-            .map(|&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 })))
-            .collect();
-        let labels: Vec<i64> = batch.iter().map(|record| self.train.label(record.index) as i64).collect();
-        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [batch.len()]), device);
-        (self.images(&self.train, &draws, device), labels)
+    /// The same task with labels of which a share is spread over all classes (Szegedy et al. 2015, section 7).
+    #[must_use]
+    pub fn with_label_smoothing(mut self, share: f64) -> Self {
+        self.label_smoothing = share;
+        self
+    }
+
+    /// The same task, learned from a trained network, too.
+    #[must_use]
+    pub fn with_tutor(mut self, tutor: Option<ImageTutor>) -> Self {
+        self.tutor = tutor;
+        self
+    }
+
+    /// The varied images and the labels of a training batch.
+    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> (Tensor<4>, Labels) {
+        let mut pixels = self.pixels(&self.train, &draws(batch, seed));
+        let share = draws(batch, seed).first().and_then(|&(_, draw)| {
+            // A batch is drawn for by its first record.
+            self.mixing.apply(&mut pixels, self.train.shape(), draw?)
+        });
+        let classes = batch.iter().map(|record| self.train.label(record.index) as i64).collect();
+        let labels = Labels { classes, own_share: share, smoothing: self.label_smoothing };
+        (self.tensor(pixels, batch.len(), device), labels)
     }
 
     /// Images that cannot be read are black, and the first reason is kept for [`Task::failure`].
-    fn images(&self, set: &Part, draws: &[(usize, Option<Draw>)], device: &Device) -> Tensor<4> {
-        let shape = set.shape();
-        let pixels = set.normalised(draws).unwrap_or_else(|error| {
+    fn pixels(&self, set: &Part, draws: &[(usize, Option<Draw>)]) -> Vec<f32> {
+        set.normalised(draws).unwrap_or_else(|error| {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert(error.to_string());
-            vec![0.0; draws.len() * shape.values()]
-        });
-        let shape = [draws.len(), shape.channels, shape.height, shape.width];
+            vec![0.0; draws.len() * set.shape().values()]
+        })
+    }
+
+    fn tensor(&self, pixels: Vec<f32>, images: usize, device: &Device) -> Tensor<4> {
+        let shape = self.train.shape();
+        let shape = [images, shape.channels, shape.height, shape.width];
         Tensor::from_data(TensorData::new(pixels, shape), device)
     }
 }
@@ -119,7 +158,19 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
         let (images, labels) = self.batch(batch, seed, device);
-        cross_entropy(model.logits(images), labels)
+        match &self.tutor {
+            Some(tutor) => {
+                let predicted = Tensor::from_inner(tutor.predict(images.clone().inner()));
+                labels.distilled_loss(model.logits(images), predicted, tutor.share)
+            }
+            None => labels.loss(model.logits(images)),
+        }
+    }
+
+    /// Without mixing: what half two images are is never seen in evaluation.
+    fn observe(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) {
+        let pixels = self.pixels(&self.train, &draws(batch, seed));
+        model.logits(self.tensor(pixels, batch.len(), device));
     }
 
     fn distilled_loss(
@@ -132,7 +183,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     ) -> Tensor<1> {
         let (images, labels) = self.batch(batch, seed, device);
         let predicted = teacher.model.logits(images.clone().inner());
-        distilled_cross_entropy(model.logits(images), labels, Tensor::from_inner(predicted), teacher.share)
+        labels.distilled_loss(model.logits(images), Tensor::from_inner(predicted), teacher.share)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
@@ -141,7 +192,8 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
             Split::Test => &self.test,
         };
         let draws: Vec<_> = records.clone().map(|record| (record, None)).collect();
-        let logits = model.logits(self.images(set, &draws, device));
+        let images = self.tensor(self.pixels(set, &draws), draws.len(), device);
+        let logits = model.logits(images);
         let logits: Vec<f32> = logits.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
         let classes = logits.len() / draws.len().max(1);
         records
@@ -160,6 +212,12 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The records of a training batch, each with what decides its variation.
+fn draws(batch: &[BatchRecord], seed: u64) -> Vec<(usize, Option<Draw>)> {
+    let draw = |&BatchRecord { epoch, index }| (index, Some(Draw { seed, epoch, record: index as u64 }));
+    batch.iter().map(draw).collect()
 }
 
 /// The first of the largest; none among numbers of which one is NaN.

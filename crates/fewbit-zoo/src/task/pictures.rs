@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::data::augment::{Augmentation, Draw, Normalization, augment};
+use crate::data::augment::{Draw, Normalization, augment};
 use crate::data::class_folders::FolderSet;
+use crate::data::erasing::erase;
+use crate::data::rand_augment::rand_augment;
+use crate::data::variation::Variation;
 use crate::data::{DataError, ImageSet, ImageShape};
 
 /// Labelled images of one shape, as a network wants them.
@@ -33,7 +36,8 @@ pub(super) trait Pictures: Debug + Send + Sync {
 pub(super) struct InMemory {
     pub(super) set: ImageSet,
     pub(super) normalization: Normalization,
-    pub(super) augmentation: Augmentation,
+    /// What draws decide; without it they are not heeded.
+    pub(super) variation: Option<Variation>,
 }
 
 impl Pictures for InMemory {
@@ -54,10 +58,17 @@ impl Pictures for InMemory {
         let mut pixels = vec![0.0; wanted.len() * shape.values()];
         pixels.par_chunks_exact_mut(shape.values()).zip(wanted).for_each(|(out, &(record, draw))| {
             let image = self.set.image(record);
-            match draw {
-                Some(draw) => augment(image, shape, self.augmentation, &self.normalization, draw, out),
-                None => self.normalization.apply(image, shape, out),
-            }
+            let Some((draw, variation)) = draw.zip(self.variation) else {
+                return self.normalization.apply(image, shape, out);
+            };
+            let changed = (variation.rand_augment > 0.0).then(|| {
+                let mut changed = image.to_vec();
+                rand_augment(&mut changed, shape, variation.rand_augment, draw);
+                changed
+            });
+            let image = changed.as_deref().unwrap_or(image);
+            augment(image, shape, variation.crop, &self.normalization, draw, out);
+            erase(out, shape, variation.erasing, draw);
         });
         Ok(pixels)
     }
@@ -69,8 +80,8 @@ pub(super) struct InFolders {
     pub(super) set: FolderSet,
     pub(super) side: usize,
     pub(super) normalization: Normalization,
-    /// Whether draws are heeded.
-    pub(super) varied: bool,
+    /// What draws decide beside the crop; without it they are not heeded.
+    pub(super) variation: Option<Variation>,
 }
 
 impl Pictures for InFolders {
@@ -87,15 +98,23 @@ impl Pictures for InFolders {
     }
 
     fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError> {
-        let wanted: Vec<_> =
-            wanted.iter().map(|&(record, draw)| (record, draw.filter(|_| self.varied))).collect();
-        let (shape, bytes) = (self.shape(), self.set.render_all(&wanted, self.side)?);
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|&(record, draw)| (record, draw.filter(|_| self.variation.is_some())))
+            .collect();
+        let (shape, mut bytes) = (self.shape(), self.set.render_all(&wanted, self.side)?);
         let mut pixels = vec![0.0; bytes.len()];
-        let images = bytes.par_chunks_exact(shape.values());
-        pixels
-            .par_chunks_exact_mut(shape.values())
-            .zip(images)
-            .for_each(|(out, image)| self.normalization.apply(image, shape, out));
+        let images = bytes.par_chunks_exact_mut(shape.values()).zip(&wanted);
+        pixels.par_chunks_exact_mut(shape.values()).zip(images).for_each(|(out, (image, &(_, draw)))| {
+            let varied = draw.zip(self.variation);
+            if let Some((draw, variation)) = varied {
+                rand_augment(image, shape, variation.rand_augment, draw);
+            }
+            self.normalization.apply(image, shape, out);
+            if let Some((draw, variation)) = varied {
+                erase(out, shape, variation.erasing, draw);
+            }
+        });
         Ok(pixels)
     }
 }

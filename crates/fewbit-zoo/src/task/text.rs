@@ -7,6 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher, permutation};
 
+use super::tutor::ByteTutor;
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
 
@@ -22,6 +23,7 @@ pub struct TextTask<F> {
     test: Vec<u8>,
     context: usize,
     fingerprint: u32,
+    tutor: Option<ByteTutor>,
 }
 
 impl<F> TextTask<F> {
@@ -31,7 +33,15 @@ impl<F> TextTask<F> {
         let fingerprint = text.fingerprint();
         let mut train = text.train;
         let validation = train.split_off(train.len().saturating_sub(validation));
-        Self { build, train, validation, test: text.test, context: context.max(1), fingerprint }
+        let (context, tutor) = (context.max(1), None);
+        Self { build, train, validation, test: text.test, context, fingerprint, tutor }
+    }
+
+    /// The same task, learned from a trained network, too.
+    #[must_use]
+    pub fn with_tutor(mut self, tutor: Option<ByteTutor>) -> Self {
+        self.tutor = tutor;
+        self
     }
 
     /// The bytes of a training batch and those that follow them: `[records, context]`.
@@ -94,7 +104,11 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
         let [inputs, targets] = self.batch(batch, seed, device);
-        cross_entropy(rows(model.logits(inputs)), targets.flatten(0, 1))
+        let (logits, targets) = (rows(model.logits(inputs)), targets.flatten(0, 1));
+        let Some(tutor) = &self.tutor else { return cross_entropy(logits, targets) };
+        let [plain, _] = self.batch(batch, seed, &tutor.device);
+        let predicted = Tensor::from_inner(rows(tutor.predict(plain)));
+        distilled_cross_entropy(logits, targets, predicted, tutor.share)
     }
 
     fn distilled_loss(

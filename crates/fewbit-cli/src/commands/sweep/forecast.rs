@@ -67,7 +67,7 @@ pub(super) fn show(
     args: &SweepArgs,
     runs: &[Planned],
     launch: &Launch,
-    start: Option<&Start>,
+    start: &Start,
 ) -> Result<(), Failure> {
     let forecast = forecast(args, runs, launch, start)?;
     match args.format {
@@ -80,7 +80,7 @@ fn forecast<'a>(
     args: &SweepArgs,
     runs: &'a [Planned],
     launch: &Launch,
-    start: Option<&Start>,
+    start: &Start,
 ) -> Result<Forecast<'a>, Failure> {
     let mut known = Known { others: pace::runs_in(&args.out), timed: Vec::new(), launch, start };
     let mut forecasts = Vec::new();
@@ -119,7 +119,7 @@ struct Known<'a> {
     others: Vec<crate::runs::Run>,
     timed: Vec<(Settings, Pace)>,
     launch: &'a Launch,
-    start: Option<&'a Start>,
+    start: &'a Start,
 }
 
 impl Known<'_> {

@@ -29,16 +29,16 @@ pub(crate) fn run(mut args: SweepArgs) -> Result<Verdict, Failure> {
         let recipe = super::recipe_with(&args.recipe, &args.overrides, &none, None)?;
         args.data = crate::download::data_set(recipe.data.set)?;
     }
-    let start = args.from.as_deref().map(Start::read).transpose()?;
-    let runs = plan::plan(&args, start.as_ref())?;
+    let start = Start::read(&args)?;
+    let runs = plan::plan(&args, &start)?;
     let launch = Launch::new(&args)?;
     if args.dry_run {
-        forecast::show(&args, &runs, &launch, start.as_ref())?;
+        forecast::show(&args, &runs, &launch, &start)?;
         return Ok(Verdict::Done);
     }
     std::fs::create_dir_all(&args.out).map_err(|error| Failure::from(error).about(&args.out))?;
     let signals = work::count_signals()?;
-    let work = Work { launch: &launch, start: start.as_ref(), jobs: args.jobs.into(), signals: &signals };
+    let work = Work { launch: &launch, start: &start, jobs: args.jobs.into(), signals: &signals };
     let tally = work_through(&runs, &work);
     if signals.load(Ordering::Relaxed) > 0 {
         let finished = tally.finished;

@@ -108,7 +108,7 @@ pub(super) fn runs_in(folder: &Path) -> Vec<Run> {
 }
 
 /// The pace of `run`, from its first steps, made alone in a folder that goes away.
-pub(super) fn time(run: &Planned, launch: &Launch, start: Option<&Start>) -> Result<Pace, Failure> {
+pub(super) fn time(run: &Planned, launch: &Launch, start: &Start) -> Result<Pace, Failure> {
     let scratch = tempfile::tempdir()?;
     let folder = scratch.path().join("run");
     let short = Planned {

@@ -8,7 +8,7 @@ use fewbit_zoo::recipe::{self, Recipe};
 
 use super::grid::{self, Axis, Setting};
 use super::name::run_name;
-use super::start::{self, Start};
+use super::start::Start;
 use crate::args::SweepArgs;
 use crate::failure::Failure;
 use crate::runs::{Metrics, Run, Settings};
@@ -43,7 +43,7 @@ impl Planned {
     }
 
     /// How far the run is now, and whether its folder is that of the planned run.
-    pub(super) fn look(&self, start: Option<&Start>) -> Result<State, Failure> {
+    pub(super) fn look(&self, start: &Start) -> Result<State, Failure> {
         let path = &self.path;
         if path.symlink_metadata().is_err() {
             return Ok(State::New);
@@ -55,25 +55,22 @@ impl Planned {
                         or name another folder by `--out`";
             return Err(Failure::new(message).hint(hint));
         }
-        start::check_same(path, start)?;
+        start.check_same(path)?;
         Ok(if run.outcome().is_some() { State::Finished } else { State::Begun(run.metrics) })
     }
 
     /// Makes the folder of a run that has none.
-    pub(super) fn make_folder(&self, path: &Path, start: Option<&Start>) -> Result<(), Failure> {
+    pub(super) fn make_folder(&self, path: &Path, start: &Start) -> Result<(), Failure> {
         if path.symlink_metadata().is_err() {
             RunFolder::create(path, &self.recipe.to_toml())?;
         }
-        match start {
-            // Of a run that is under way these are the bytes that are there.
-            Some(start) => start.put_in(path),
-            None => Ok(()),
-        }
+        // Of a run that is under way these are the bytes that are there.
+        start.put_in(path)
     }
 }
 
 /// The runs that the arguments ask for, in the order of the grid. Nothing is written.
-pub(super) fn plan(args: &SweepArgs, start: Option<&Start>) -> Result<Vec<Planned>, Failure> {
+pub(super) fn plan(args: &SweepArgs, start: &Start) -> Result<Vec<Planned>, Failure> {
     let fixed = args.overrides.iter().map(|text| grid::setting("--set", "KEY=VALUE", text));
     let fixed: Vec<Setting> = fixed.collect::<Result<_, _>>()?;
     let axes: Vec<Axis> = args.over.iter().map(|text| Axis::parse(text)).collect::<Result<_, _>>()?;
@@ -90,9 +87,7 @@ pub(super) fn plan(args: &SweepArgs, start: Option<&Start>) -> Result<Vec<Planne
                 format!("--over: two combinations are the run `{}`, each value once needed", run.name);
             return Err(Failure::new(message));
         }
-        if let Some(start) = start {
-            start.check_fits(&run.recipe)?;
-        }
+        start.check_fits(&run.recipe)?;
         runs.push(run);
     }
     for run in &mut runs {

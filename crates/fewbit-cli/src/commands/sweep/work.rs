@@ -28,7 +28,7 @@ pub(super) enum Ended {
 /// The work of a sweep.
 pub(super) struct Work<'a> {
     pub(super) launch: &'a Launch,
-    pub(super) start: Option<&'a Start>,
+    pub(super) start: &'a Start,
     pub(super) jobs: usize,
     /// How many signals have come.
     pub(super) signals: &'a AtomicU32,
