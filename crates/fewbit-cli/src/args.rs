@@ -227,6 +227,9 @@ pub(crate) struct ReportArgs {
     /// The page to write; report.html in the folder by default, or here for several.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,
+    /// Writes the plot of metric against bytes of each recipe into this folder, too: RECIPE.svg.
+    #[arg(long, value_name = "FOLDER", help_heading = "Output")]
+    pub(crate) figures: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -123,7 +123,9 @@ fn train_prints_a_table_or_one_object() {
 fn a_report_is_one_page_that_needs_no_network() {
     let scratch = Scratch::new();
     let run = finished_run().display().to_string();
-    scratch.run(&["report", &run, "-o", "one.html"]).ok();
+    scratch.run(&["report", &run, "-o", "one.html", "--figures", "plots"]).ok();
+    let plot = fs::read_to_string(scratch.path("plots/quick-start.svg")).unwrap();
+    assert!(plot.starts_with("<svg") && plot.contains(">rounded after training<"), "{plot}");
     scratch.run(&["report", &run, finished_run().parent().unwrap().to_str().unwrap(), "-o", "all.html"]).ok();
     let trained = scratch.run(&short_train(&["--report", "--out", "run"])).ok();
     assert!(trained.stderr.contains("wrote run/report.html"), "{}", trained.stderr);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use maud::html;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -73,7 +74,16 @@ impl<'a> Axis<'a> {
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) points: Curve,
+    /// How far a bar goes up and down from each point; none where they are not known.
+    pub(super) deviations: Vec<f64>,
     pub(super) is_line: bool,
+}
+
+impl Series {
+    /// A line through points.
+    pub(super) fn line(name: &str, points: Curve) -> Self {
+        Self { name: name.to_owned(), points, deviations: Vec::new(), is_line: true }
+    }
 }
 
 /// Curves over the steps of a run, its phases as bands behind them, and a line across at `level`.
@@ -138,7 +148,9 @@ pub(super) fn over_steps(
 pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
     draw(|area| {
         let points = || series.iter().flat_map(|series| &series.points);
-        let (across, up) = (x.range(points().map(|point| point.0)), y.range(points().map(|point| point.1)));
+        let ends = series.iter().flat_map(|series| bars_of(series).flat_map(|(_, ends)| ends));
+        let across = x.range(points().map(|point| point.0));
+        let up = y.range(points().map(|point| point.1).chain(ends));
         let mut chart = chart(area, across, up)?;
         chart
             .configure_mesh()
@@ -155,6 +167,8 @@ pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
             .draw()?;
         for (series, colour) in series.iter().zip(SERIES.iter().cycle()) {
             let points: Vec<_> = series.points.iter().map(|at| (x.place(at.0), y.place(at.1))).collect();
+            let bars = bars_of(series).map(|(at, ends)| ends.map(|end| (x.place(at), y.place(end))));
+            chart.draw_series(bars.map(|bar| PathElement::new(bar, colour.stroke_width(1))))?;
             if series.is_line {
                 chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
             } else {
@@ -163,6 +177,12 @@ pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
         }
         Ok(())
     })
+}
+
+/// Where the bars of a series are, and their ends.
+fn bars_of(series: &Series) -> impl Iterator<Item = (f64, [f64; 2])> {
+    let bars = series.points.iter().zip(&series.deviations).filter(|(_, deviation)| **deviation > 0.0);
+    bars.map(|((at, value), deviation)| (*at, [value - deviation, value + deviation]))
 }
 
 /// A bar for each name.
@@ -200,6 +220,40 @@ pub(super) fn bars(bars: &[(String, f64)], title: &str) -> String {
 /// The colour of the series of this number, as the page has it.
 pub(super) fn colour(number: usize) -> String {
     format!("var(--series-{})", number % SERIES.len())
+}
+
+/// A plot as a file of its own: in either theme, with its legend below.
+pub(super) fn standalone(svg: &str, names: &[&str]) -> String {
+    // As wide as the letters of a legend are about, and how far its lines lie apart.
+    const LETTER: f64 = 6.2;
+    const LINE: f64 = 16.0;
+    const ROOM: f64 = 34.0;
+    let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
+    let (mut legend, mut x, mut y) = (String::new(), 14.0, height + 5.0);
+    for (number, name) in names.iter().enumerate() {
+        let needed = LETTER * name.chars().count() as f64 + ROOM;
+        if x > 14.0 && x + needed > width {
+            (x, y) = (14.0, y + LINE);
+        }
+        let square = html! { rect x=(x) y=(y) width="9" height="9" rx="2" fill=(colour(number)) {} };
+        let text = html! {
+            text x=(x + 13.0) y=(y + 8.0) font-family="sans-serif" font-size="11" fill="var(--soft)" { (name) }
+        };
+        legend += &format!("{}{}\n", square.into_string(), text.into_string());
+        x += needed;
+    }
+    let height = (y + LINE).ceil();
+    let style: String = include_str!("style.css")
+        .lines()
+        .take_while(|line| !line.starts_with('*'))
+        .fold(String::new(), |style, line| style + line + "\n");
+    let inner = svg.split_once('>').map_or("", |(_, inner)| inner);
+    let inner = inner.trim_end().strip_suffix("</svg>").unwrap_or(inner);
+    format!(
+        "<svg role=\"img\" width=\"760\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\n\
+         <style>\n{style}</style>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"var(--card)\"/>\n\
+         {inner}{legend}</svg>\n"
+    )
 }
 
 /// A chart with room for its axes.
@@ -265,7 +319,7 @@ mod tests {
 
     #[test]
     fn colours_are_the_pages() {
-        let series = Series { name: "a".into(), points: vec![(1.0, 2.0), (2.0, 3.0)], is_line: true };
+        let series = Series::line("a", vec![(1.0, 2.0), (2.0, 3.0)]);
         let svg = over_steps(&[series], &[(0.0, "float".into())], 2.0, &Axis::linear("loss"), None);
         assert!(svg.contains("var(--series-0)") && svg.contains("var(--ink)"), "{svg}");
         assert!(!svg.contains("\"#0"), "{svg}");

@@ -1,65 +1,103 @@
-//! Metric against bytes: every result of a recipe's runs, and the best that is to be had for so many bytes.
+//! Metric against bytes: the results of a recipe's runs, and the best that is to be had for so many bytes.
 
 use fewbit_burn::train::Method;
 use maud::{Markup, PreEscaped, html};
 
-use super::Details;
-use super::figures::{Axis, Series, colour, scatter};
+use super::figures::{Axis, Series, colour, scatter, standalone};
 use super::history::Curve;
 use crate::report::metric;
 
 /// How many times as far from the best as the median file a file may be, to be drawn.
 const FARTHEST: f64 = 10.0;
 
-/// The plot of a recipe's runs, with its legend; empty where no run has a result.
-///
-/// Files that are far worse than the others are left out and counted, so that the others can be told apart.
-pub(super) fn frontier<'a>(name: &str, details: impl Iterator<Item = &'a Details>) -> Markup {
-    let rows: Vec<_> = details.flat_map(|one| &one.history.results).collect();
-    let Some(first) = rows.first() else { return html! {} };
-    let is_lower_better = metric::is_lower_better(&first.metric);
-    let scale = if first.metric == "accuracy" { 100.0 } else { 1.0 };
-    let points: Vec<(Method, (f64, f64))> = rows
-        .iter()
-        .filter(|row| row.metric == first.metric)
-        .map(|row| (row.method, (row.bytes as f64, scale * row.value)))
-        .collect();
-    let is_drawn = within_reach(points.iter().map(|(_, point)| point.1).collect(), is_lower_better);
-    let (drawn, mut left_out): (Vec<_>, Vec<_>) =
-        points.into_iter().partition(|(_, point)| is_drawn(point.1));
-    // Each run has the rows of the float network that all came from.
-    left_out.sort_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    left_out.dedup();
-    let mut methods: Vec<Method> = drawn.iter().map(|(method, _)| *method).collect();
-    // One order everywhere, so that a method has one colour on the pages of the same methods.
-    methods.sort_by_key(|method| *method as usize);
-    methods.dedup();
-    let of = |method: Method| drawn.iter().filter(move |(own, _)| *own == method).map(|(_, point)| *point);
-    let mut series: Vec<Series> = methods
-        .into_iter()
-        .map(|method| Series {
-            name: method.title().to_owned(),
-            points: of(method).collect(),
-            is_line: false,
-        })
-        .collect();
-    let all = drawn.iter().map(|(_, point)| *point).collect();
-    series.push(Series { name: "frontier".to_owned(), points: best(all, is_lower_better), is_line: true });
-    let axis = if first.metric == "accuracy" { "accuracy, %" } else { metric::title(&first.metric) };
-    let svg = scatter(&series, &Axis::logarithmic("bytes of the file"), &Axis::linear(axis));
-    html! {
-        figure.wide {
-            figcaption {
-                b { (name) } " each file by its method; the line joins those that no smaller file reaches"
-                @if !left_out.is_empty() { "; far worse, and only in the table: " (left_out.len()) }
-            }
-            (PreEscaped(svg))
-            div.legend {
-                @for (number, series) in series.iter().enumerate() {
-                    span { i style={ "background:" (colour(number)) } {} (series.name) }
+/// A result as the plot has it: that of a run, or the mean of runs that differ only by their seed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mark {
+    pub(crate) method: Method,
+    pub(crate) metric: String,
+    pub(crate) bytes: f64,
+    pub(crate) value: f64,
+    /// The standard deviation over the seeds.
+    pub(crate) deviation: Option<f64>,
+}
+
+/// The plot of a recipe's results.
+pub(super) struct Frontier {
+    series: Vec<Series>,
+    axis: String,
+    /// Results that are far worse than the others, so that the others can be told apart without them.
+    left_out: usize,
+}
+
+impl Frontier {
+    /// The plot of these; `None` where there are none.
+    pub(super) fn of(marks: &[Mark]) -> Option<Self> {
+        let metric = &marks.first()?.metric;
+        let is_lower_better = metric::is_lower_better(metric);
+        let scale = if metric == "accuracy" { 100.0 } else { 1.0 };
+        let marks = marks.iter().filter(|mark| mark.metric == *metric);
+        let mut points: Vec<(Method, [f64; 3])> = marks
+            .map(|mark| {
+                let (value, deviation) = (scale * mark.value, scale * mark.deviation.unwrap_or(0.0));
+                (mark.method, [mark.bytes, value, deviation])
+            })
+            .collect();
+        // One order everywhere, so that a method has one colour on the pages of the same methods.
+        points.sort_by(|(a, [a_bytes, ..]), (b, [b_bytes, ..])| {
+            (*a as usize).cmp(&(*b as usize)).then(a_bytes.total_cmp(b_bytes))
+        });
+        // Each run has the rows of the float network that all came from.
+        points.dedup();
+        let is_drawn = within_reach(points.iter().map(|(_, point)| point[1]).collect(), is_lower_better);
+        let (drawn, left_out): (Vec<_>, Vec<_>) =
+            points.into_iter().partition(|(_, point)| is_drawn(point[1]));
+        let mut methods: Vec<Method> = drawn.iter().map(|(method, _)| *method).collect();
+        methods.dedup();
+        let of =
+            |method: Method| drawn.iter().filter(move |(own, _)| *own == method).map(|(_, point)| *point);
+        let mut series: Vec<Series> = methods
+            .into_iter()
+            .map(|method| Series {
+                name: method.title().to_owned(),
+                points: of(method).map(|[bytes, value, _]| (bytes, value)).collect(),
+                deviations: of(method).map(|[_, _, deviation]| deviation).collect(),
+                is_line: false,
+            })
+            .collect();
+        let all = drawn.iter().map(|(_, [bytes, value, _])| (*bytes, *value)).collect();
+        series.push(Series::line("frontier", best(all, is_lower_better)));
+        let axis = if metric == "accuracy" { "accuracy, %" } else { metric::title(metric) };
+        Some(Self { series, axis: axis.to_owned(), left_out: left_out.len() })
+    }
+
+    fn svg(&self) -> String {
+        scatter(&self.series, &Axis::logarithmic("bytes of the file"), &Axis::linear(&self.axis))
+    }
+
+    /// With its legend, for the page.
+    pub(super) fn figure(&self, name: &str) -> Markup {
+        let has_spread = self.series.iter().flat_map(|series| &series.deviations).any(|one| *one > 0.0);
+        html! {
+            figure.wide {
+                figcaption {
+                    b { (name) } " each file by its method; the line joins those that no smaller file reaches"
+                    @if has_spread { "; of several seeds the mean, with a bar of one standard deviation either way" }
+                    @if self.left_out > 0 { "; far worse, and only in the table: " (self.left_out) }
+                }
+                (PreEscaped(self.svg()))
+                div.legend {
+                    @for (number, series) in self.series.iter().enumerate() {
+                        span { i style={ "background:" (colour(number)) } {} (series.name) }
+                    }
                 }
             }
         }
+    }
+
+    /// With its legend, as a file of its own.
+    pub(super) fn file(&self) -> String {
+        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        standalone(&self.svg(), &names)
     }
 }
 
@@ -98,6 +136,32 @@ mod tests {
         let points = vec![(300.0, 0.9), (100.0, 0.8), (200.0, 0.7), (400.0, 0.9)];
         assert_eq!(best(points.clone(), false), [(100.0, 0.8), (300.0, 0.9)]);
         assert_eq!(best(points, true), [(100.0, 0.8), (200.0, 0.7)]);
+    }
+
+    fn mark(method: Method, bytes: f64, value: f64, deviation: Option<f64>) -> Mark {
+        Mark { method, metric: "accuracy".to_owned(), bytes, value, deviation }
+    }
+
+    #[test]
+    fn a_plot_has_a_series_for_each_method_and_what_all_came_from_once() {
+        let marks = [
+            mark(Method::Float, 4000.0, 0.9, None),
+            mark(Method::Lsq, 200.0, 0.8, Some(0.01)),
+            mark(Method::Float, 4000.0, 0.9, None),
+            mark(Method::Fewbit, 100.0, 0.85, Some(0.02)),
+        ];
+        let plot = Frontier::of(&marks).unwrap();
+        let found: Vec<_> =
+            plot.series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();
+        assert_eq!(found, [("float", 1), ("fewbit", 1), ("LSQ", 1), ("frontier", 2)]);
+        assert_eq!(plot.series[1].deviations, [2.0]);
+        let file = plot.file();
+        assert!(file.starts_with("<svg ") && file.trim_end().ends_with("</svg>"), "{file}");
+        assert!(
+            file.contains("--series-3:") && file.contains(">LSQ<") && file.contains(">frontier<"),
+            "{file}"
+        );
+        assert!(Frontier::of(&[]).is_none());
     }
 
     #[test]

@@ -11,7 +11,8 @@ use fewbit_burn::train::{MODEL_FILE, Method};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::figures::{Axis, Series, bars, colour, over_steps};
-use self::frontier::frontier;
+use self::frontier::Frontier;
+pub(crate) use self::frontier::Mark;
 use self::history::History;
 use crate::failure::{Failure, harmless};
 use crate::report::inspection::Inspection;
@@ -21,8 +22,16 @@ use crate::runs::{Run, Settings};
 /// Runs that are shown with plots of their own; more would be a long page.
 const SHOWN: usize = 8;
 
-/// The page about `runs`, of which `table` has the results: the head and its lines.
-pub(crate) fn page(runs: &[Run], table: &[Vec<String>]) -> Result<String, Failure> {
+/// The results of the runs of each recipe, under its name.
+pub(crate) type Marks = Vec<(String, Vec<Mark>)>;
+
+/// The first plot of the page for each recipe, as SVG under the recipe's name.
+pub(crate) fn plots(marks: &Marks) -> Vec<(&str, String)> {
+    marks.iter().filter_map(|(name, marks)| Some((name.as_str(), Frontier::of(marks)?.file()))).collect()
+}
+
+/// The page about `runs`, of which `table` has the results: the head and its lines; `marks` has them for the plots.
+pub(crate) fn page(runs: &[Run], table: &[Vec<String>], marks: &Marks) -> Result<String, Failure> {
     let details = runs.iter().map(Details::read).collect::<Result<Vec<_>, _>>()?;
     let title = match runs {
         [run] => run.path.file_name().map_or("run".to_owned(), |name| name.to_string_lossy().into_owned()),
@@ -46,8 +55,8 @@ pub(crate) fn page(runs: &[Run], table: &[Vec<String>]) -> Result<String, Failur
                         (one.numbers())
                     }
                     h2 { "Metric against bytes" }
-                    @for name in names(&details) {
-                        (frontier(&name, details.iter().filter(|one| one.recipe_name() == name)))
+                    @for (name, marks) in marks {
+                        @if let Some(plot) = Frontier::of(marks) { (plot.figure(name)) }
                     }
                     h2 { "Results" }
                     (results(table))
@@ -141,9 +150,7 @@ impl Details {
 
     fn figures(&self) -> Markup {
         let history = &self.history;
-        let line = |name: &str, points: &[(f64, f64)]| {
-            [Series { name: name.to_owned(), points: points.to_vec(), is_line: true }]
-        };
+        let line = |name: &str, points: &[(f64, f64)]| [Series::line(name, points.to_vec())];
         let (phases, steps) = (&history.phases, history.steps.max(1) as f64);
         let name = history.results.last().map_or("metric", |row| metric::title(&row.metric));
         let validation = [Series { is_line: false, ..take(line("validation", &history.validation)) }];
@@ -179,14 +186,6 @@ fn take([series]: [Series; 1]) -> Series {
 
 fn figure(title: &str, about: &str, svg: &str) -> Markup {
     html! { figure { figcaption { b { (title) } " " (about) } (PreEscaped(svg)) } }
-}
-
-/// The recipes of the runs, each once.
-fn names(details: &[Details]) -> Vec<String> {
-    let mut names: Vec<String> = details.iter().map(Details::recipe_name).collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 fn results(table: &[Vec<String>]) -> Markup {

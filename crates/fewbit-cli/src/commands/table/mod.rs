@@ -12,6 +12,7 @@ use self::group::Table;
 use crate::Verdict;
 use crate::args::{TableArgs, TableFormat};
 use crate::failure::{Failure, say};
+use crate::page::{Mark, Marks};
 use crate::report::print_json;
 use crate::runs::{self, Run};
 
@@ -48,6 +49,27 @@ pub(super) fn show(folders: &[PathBuf], by: Option<&[String]>, format: TableForm
 pub(super) fn cells_of(runs: &[Run]) -> Vec<Vec<String>> {
     let finished: Vec<Run> = runs.iter().filter(|run| !run.metrics.results.is_empty()).cloned().collect();
     lines::cells(&Table::of(&finished, None))
+}
+
+/// The results of the finished runs of each recipe, averaged over seeds, for plots.
+pub(super) fn marks_of(runs: &[Run]) -> Marks {
+    let name = |run: &Run| run.settings.get("name").map_or_else(String::new, runs::plain);
+    let mut names: Vec<String> = runs.iter().map(name).collect();
+    names.sort();
+    names.dedup();
+    let mark = |group: &group::Group| Mark {
+        method: group.method,
+        metric: group.metric.clone(),
+        bytes: group.bytes.mean,
+        value: group.value.mean,
+        deviation: group.value.standard_deviation,
+    };
+    let marks = names.into_iter().map(|of| {
+        let runs: Vec<Run> = runs.iter().filter(|run| name(run) == of).cloned().collect();
+        let marks = Table::of(&runs, None).groups.iter().map(mark).collect();
+        (of, marks)
+    });
+    marks.collect()
 }
 
 /// Whether each key is one that some run has.
