@@ -116,7 +116,11 @@ impl QuantizedTensor {
         for (group, &width) in grouping.ranges().zip(&widths) {
             let start = group.start;
             let too_large = |&code: &u16| u32::from(code) >= width.levels();
-            if let Some(offset) = codes[group].iter().position(too_large) {
+            // The largest is found by vectors, its place only where it is too large.
+            let largest = codes[group.clone()].iter().copied().max();
+            if largest.as_ref().is_some_and(too_large)
+                && let Some(offset) = codes[group].iter().position(too_large)
+            {
                 let index = start + offset;
                 return Err(QuantizeError::CodeTooLarge { index, code: codes[index], width });
             }
@@ -149,6 +153,11 @@ impl QuantizedTensor {
     pub fn dequantize_into(&self, weights: &mut [f32]) {
         assert_eq!(weights.len(), self.len(), "one value per code");
         dequantize(&self.ranges, &self.shape, self.grouping(), &self.widths, &self.codes, weights);
+    }
+
+    /// The codes alone, in stored order.
+    pub(crate) fn into_codes(self) -> Vec<u16> {
+        self.codes
     }
 
     /// The dimensions, `[out, …]`.

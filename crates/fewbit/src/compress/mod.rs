@@ -194,6 +194,8 @@ struct Encoder<'c, S> {
     options: &'c CompressOptions,
     values: Vec<f32>,
     bytes: Vec<u8>,
+    /// Room for levels that is used again, as an allocator may keep what is given back.
+    spare: Vec<i16>,
     /// Of each tensor that was read.
     plans: Vec<Option<Plan>>,
 }
@@ -201,7 +203,8 @@ struct Encoder<'c, S> {
 impl<'c, S: WeightSource> Encoder<'c, S> {
     fn new(source: &'c mut S, head: &'c ContainerWriter, options: &'c CompressOptions) -> Self {
         let plans = vec![None; source.tensors().len()];
-        Self { source, head, options, values: Vec::new(), bytes: Vec::new(), plans }
+        let (values, bytes, spare) = (Vec::new(), Vec::new(), Vec::new());
+        Self { source, head, options, values, bytes, spare, plans }
     }
 
     /// The file whose weights have this step; an infinite one makes them all 0. `trade` is that of
@@ -223,9 +226,12 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
             }
             if self.source.tensors()[place].treatment == Treatment::Quantized && step == f64::INFINITY {
                 let tensor = &self.source.tensors()[place];
-                let levels = vec![0; tensor.shape.iter().product()];
+                let mut levels = std::mem::take(&mut self.spare);
+                levels.clear();
+                levels.resize(tensor.shape.iter().product(), 0);
                 let codes = Self::codes(levels, tensor, vec![ValueRange::default()])?;
                 writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
+                self.spare = levels_of(codes);
                 continue;
             }
             self.source.read(place, &mut self.values).map_err(CompressError::Source)?;
@@ -251,11 +257,13 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
             };
             let (steps, is_smallest) = plan.steps(step);
             is_largest &= is_smallest;
-            let levels = levels(&self.values, &steps, plan.feedback.as_ref(), trade);
+            let spare = std::mem::take(&mut self.spare);
+            let levels = levels(&self.values, &steps, plan.feedback.as_ref(), trade, spare);
             squared_error += error(&self.values, &levels, &steps);
             weights += levels.len() as u64;
             let codes = Self::codes(levels, tensor, steps)?;
             writer.quantized_as(&tensor.name, &codes, self.options.encoding)?;
+            self.spare = levels_of(codes);
         }
         let bytes = writer.bytes();
         Ok(Compressed { writer, bytes, step, squared_error, weights, is_largest })
@@ -281,11 +289,28 @@ impl<'c, S: WeightSource> Encoder<'c, S> {
     }
 }
 
-/// The level of each weight; `trade` is that of [`rounding::levels`].
-fn levels(weights: &[f32], steps: &[ValueRange], feedback: Option<&Feedback>, trade: f32) -> Vec<i16> {
+/// The memory of a tensor's codes.
+fn levels_of(codes: QuantizedTensor) -> Vec<i16> {
+    // In place: the same bits.
+    codes.into_codes().into_iter().map(|code| code as i16).collect()
+}
+
+/// The level of each weight, in `room`; `trade` is that of [`rounding::levels`].
+fn levels(
+    weights: &[f32],
+    steps: &[ValueRange],
+    feedback: Option<&Feedback>,
+    trade: f32,
+    mut room: Vec<i16>,
+) -> Vec<i16> {
     let one = steps.first().map_or(0.0, |step| step.half_width());
     if feedback.is_none() && steps.len() == 1 {
-        return if one > 0.0 { rounding::levels(weights, one, trade) } else { vec![0; weights.len()] };
+        room.clear();
+        room.resize(weights.len(), 0);
+        if one > 0.0 {
+            rounding::write_levels(weights, one, trade, &mut room);
+        }
+        return room;
     }
     let size = (weights.len() / steps.len().max(1)).max(1);
     let mut positions = weights.to_vec();

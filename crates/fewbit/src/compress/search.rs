@@ -97,7 +97,8 @@ fn step_of_sample<S: WeightSource>(
     weights: u64,
     bytes: f64,
 ) -> Result<Option<f64>, CompressError<S::Error>> {
-    let mut sample = sample_of(encoder.source, weights).map_err(CompressError::Source)?;
+    let sample = sample_of(encoder.source, weights, &mut encoder.values);
+    let mut sample = sample.map_err(CompressError::Source)?;
     let head = ContainerWriter::new();
     let mut encoder = Encoder::new(&mut sample, &head, encoder.options);
     // A sample that cannot be made into a file says nothing; the whole will say what is wrong.

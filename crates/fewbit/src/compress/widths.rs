@@ -6,7 +6,9 @@
 //! weights a group should have, is tried.
 
 use fewbit_kernels::rans::FrequencyTable;
+use rayon::prelude::*;
 
+use super::PART;
 use crate::{BitWidth, GroupSize, Grouping, QuantizeError, QuantizedTensor, RangeGranularity, Ranges};
 
 /// Weights that the group size is chosen on: those of the whole tensor, but for large ones.
@@ -30,13 +32,13 @@ pub(super) fn with_cheapest_widths(
     let grouping = Grouping::new(group_size, levels.len());
     let per_group = ranges.granularity() == RangeGranularity::Group;
     let range_bits = if per_group { 8 * ranges.form().bytes() as u64 } else { 0 };
-    let (taken, _) = cheapest_merger(&classes(&levels, grouping, range_bits), 1.0);
-    let widths: Vec<BitWidth> =
-        needed(&levels, grouping).map(|width| taken[usize::from(width.get())]).collect();
+    let mut widths = needed(&levels, grouping);
+    let (taken, _) = cheapest_merger(&classes(&levels, grouping, &widths, range_bits), 1.0);
+    widths.iter_mut().for_each(|width| *width = taken[usize::from(width.get())]);
     let mut levels = levels;
-    for (group, width) in grouping.ranges().zip(&widths) {
-        levels[group].iter_mut().for_each(|level| *level = code(*level, *width) as i16);
-    }
+    for_each_group(&mut levels, grouping, &widths, |levels, width| {
+        levels.iter_mut().for_each(|level| *level = code(*level, width) as i16);
+    });
     // In place: the same bits, read without a sign.
     let codes = levels.into_iter().map(|code| code as u16).collect();
     QuantizedTensor::from_parts_with(shape.to_vec(), group_size, ranges, widths, codes)
@@ -51,25 +53,67 @@ fn cheapest_group_size(levels: &[i16], shape: &[usize]) -> GroupSize {
     let scale = levels.len() as f64 / sample.len().max(1) as f64;
     let cost = |size: &GroupSize| {
         let grouping = Grouping::new(*size, sample.len());
-        cheapest_merger(&classes(sample, grouping, 0), scale).1
+        cheapest_merger(&classes(sample, grouping, &needed(sample, grouping), 0), scale).1
     };
     let costs = sizes.map(|size| (cost(&size), size));
     costs.min_by(|left, right| left.0.total_cmp(&right.0)).map_or(GroupSize::WholeTensor, |found| found.1)
 }
 
 /// The width that each group needs.
-fn needed(levels: &[i16], grouping: Grouping) -> impl Iterator<Item = BitWidth> {
-    grouping.ranges().map(|group| {
-        // Of `level` the bits that differ from its sign, and the sign.
-        let bits = |level: &i16| 16 - (level ^ (level >> 15)).leading_zeros() + u32::from(*level != 0);
-        let widest = levels[group].iter().map(bits).max().unwrap_or(0);
-        BitWidth::new(widest as u8).unwrap_or(BitWidth::MAX)
-    })
+fn needed(levels: &[i16], grouping: Grouping) -> Vec<BitWidth> {
+    // All bits that are set in some level, and all that differ from its sign.
+    let of = |levels: &[i16]| {
+        levels
+            .iter()
+            .fold([0i16; 2], |[any, differing], level| [any | level, differing | (level ^ (level >> 15))])
+    };
+    let both = |a: [i16; 2], b: [i16; 2]| [a[0] | b[0], a[1] | b[1]];
+    let width = |[any, differing]: [i16; 2]| {
+        let bits = 16 - differing.leading_zeros() + u32::from(any != 0);
+        BitWidth::new(bits as u8).unwrap_or(BitWidth::MAX)
+    };
+    let size = grouping.size().max(1);
+    if size >= PART {
+        // Few large groups: each on all threads.
+        let groups = levels.chunks(size);
+        return groups.map(|group| width(group.par_chunks(PART).map(of).reduce(|| [0; 2], both))).collect();
+    }
+    let parts = levels.par_chunks(whole_groups(size));
+    parts.flat_map_iter(|part| part.chunks(size).map(|group| width(of(group)))).collect()
+}
+
+/// Weights of as many whole groups as one task works at.
+fn whole_groups(size: usize) -> usize {
+    size * (PART / size).max(1)
+}
+
+/// Does something to the levels of every group and what the group has.
+fn for_each_group<T: Copy + Sync>(
+    levels: &mut [i16],
+    grouping: Grouping,
+    of_groups: &[T],
+    work: impl Fn(&mut [i16], T) + Sync,
+) {
+    let size = grouping.size().max(1);
+    if size >= PART {
+        for (group, of_group) in levels.chunks_mut(size).zip(of_groups) {
+            group.par_chunks_mut(PART).for_each(|part| work(part, *of_group));
+        }
+        return;
+    }
+    let parts =
+        levels.par_chunks_mut(whole_groups(size)).zip(of_groups.par_chunks(whole_groups(size) / size));
+    parts.for_each(|(part, of_groups)| {
+        part.chunks_mut(size).zip(of_groups).for_each(|(group, of_group)| work(group, *of_group));
+    });
 }
 
 fn code(level: i16, width: BitWidth) -> u16 {
     (i32::from(level) + (width.levels() / 2) as i32) as u16
 }
+
+/// A class for each width that groups need.
+type Classes = Vec<Option<Class>>;
 
 /// The groups that need one width, and their levels.
 #[derive(Clone)]
@@ -85,6 +129,20 @@ struct Class {
 }
 
 impl Class {
+    fn empty(width: BitWidth, range_bits: u64) -> Self {
+        Self { width, groups: 0, counts: [0; 256], beyond: 0, range_bits }
+    }
+
+    /// Counts the levels of a part of a group.
+    fn count(&mut self, levels: &[i16]) {
+        for level in levels {
+            match u8::try_from(i32::from(*level) + 128) {
+                Ok(place) => self.counts[usize::from(place)] += 1,
+                Err(_) => self.beyond += 1,
+            }
+        }
+    }
+
     fn with(&self, other: &Self) -> Self {
         let mut both = other.clone();
         both.groups += self.groups;
@@ -105,25 +163,46 @@ impl Class {
     }
 }
 
-/// The classes of groups, ascending, those of no group left out.
-fn classes(levels: &[i16], grouping: Grouping, range_bits: u64) -> Vec<Class> {
-    let mut found: Vec<Option<Class>> = vec![None; BitWidth::COUNT];
-    for (group, width) in grouping.ranges().zip(needed(levels, grouping)) {
-        let class = found[usize::from(width.get())].get_or_insert(Class {
-            width,
-            groups: 0,
-            counts: [0; 256],
-            beyond: 0,
-            range_bits,
-        });
-        class.groups += 1;
-        for level in &levels[group] {
-            match u8::try_from(i32::from(*level) + 128) {
-                Ok(place) => class.counts[usize::from(place)] += 1,
-                Err(_) => class.beyond += 1,
-            }
+/// The classes of groups that need these `widths`, ascending, those of no group left out.
+fn classes(levels: &[i16], grouping: Grouping, widths: &[BitWidth], range_bits: u64) -> Vec<Class> {
+    let size = grouping.size().max(1);
+    let counted = |mut found: Classes, (levels, widths): (&[i16], &[BitWidth])| {
+        for (group, width) in levels.chunks(size).zip(widths) {
+            let class = found[usize::from(width.get())].get_or_insert(Class::empty(*width, range_bits));
+            class.groups += 1;
+            class.count(group);
         }
-    }
+        found
+    };
+    // Whole numbers: their sums do not depend on the order.
+    let both = |left: Classes, right: Classes| {
+        let both = left.into_iter().zip(right).map(|(left, right)| match (left, right) {
+            (Some(left), Some(right)) => Some(left.with(&right)),
+            (left, right) => left.or(right),
+        });
+        both.collect()
+    };
+    let none = || vec![None; BitWidth::COUNT];
+    let found = if size >= PART {
+        let groups = levels.chunks(size).zip(widths);
+        groups.fold(none(), |found, (group, width)| {
+            let empty = || Class::empty(*width, range_bits);
+            let mut class = group
+                .par_chunks(PART)
+                .fold(empty, |mut class, part| {
+                    class.count(part);
+                    class
+                })
+                .reduce(empty, |left, right| left.with(&right));
+            class.groups = 1;
+            let mut more = none();
+            more[usize::from(width.get())] = Some(class);
+            both(found, more)
+        })
+    } else {
+        let parts = levels.par_chunks(whole_groups(size)).zip(widths.par_chunks(whole_groups(size) / size));
+        parts.fold(none, counted).reduce(none, both)
+    };
     found.into_iter().flatten().collect()
 }
 
@@ -198,7 +277,7 @@ mod tests {
     fn a_group_needs_the_bits_of_its_level_furthest_from_zero() {
         let bits = |levels: &[i16]| {
             let grouping = Grouping::new(GroupSize::WholeTensor, levels.len());
-            needed(levels, grouping).map(|width| width.get()).collect::<Vec<_>>()
+            needed(levels, grouping).iter().map(|width| width.get()).collect::<Vec<_>>()
         };
         assert_eq!(bits(&[0, 0]), [0]);
         assert_eq!([bits(&[-1]), bits(&[1]), bits(&[-2, 1]), bits(&[2])], [[1], [2], [2], [3]]);
@@ -219,7 +298,7 @@ mod tests {
         assert!(apart.widths().len() > 1);
         assert_eq!(apart.widths()[0], BitWidth::ZERO);
         let whole = {
-            let width = needed(&levels, Grouping::new(GroupSize::WholeTensor, levels.len())).next().unwrap();
+            let width = needed(&levels, Grouping::new(GroupSize::WholeTensor, levels.len()))[0];
             let codes = levels.iter().map(|level| code(*level, width)).collect();
             QuantizedTensor::from_parts_with(
                 vec![16, 512],

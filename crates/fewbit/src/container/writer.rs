@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
-use std::ops::Range;
 use std::path::Path;
 
 use crc32fast::Hasher;
@@ -35,9 +34,9 @@ pub struct ContainerWriter {
     metadata: Vec<u8>,
     keys: HashSet<String>,
     table: Vec<u8>,
-    /// The data of each tensor of the table, side by side in `payload`.
+    /// The data of each tensor of the table, and their bytes: apart, so that nothing moves as the file grows.
     data: Vec<Data>,
-    payload: Vec<u8>,
+    payload: Vec<Vec<u8>>,
     /// The place of each tensor in the table, the bytes that it is read as, and whether it is an alias.
     tensors: HashMap<String, Written>,
     names: WrittenNames,
@@ -120,7 +119,8 @@ impl ContainerWriter {
             (self.shared, self.shared_ranges) = shared;
         }
         let size = [tensor.len(), size_of::<f32>()];
-        self.add(name, size, chosen.encoding, &chosen.data, |table| {
+        let data = std::mem::take(&mut chosen.data);
+        self.add(name, size, chosen.encoding, data, |table| {
             put_quantized(table, tensor, &classes, chosen.encoding);
             table.extend_from_slice(&chosen.table);
         });
@@ -158,7 +158,7 @@ impl ContainerWriter {
         let mut data = Vec::new();
         floats::put(&mut data, values, encoding);
         let size = [values.len(), size_of::<f32>()];
-        self.add(name, size, encoding.into(), &data, |table| put_float(table, shape, encoding));
+        self.add(name, size, encoding.into(), data, |table| put_float(table, shape, encoding));
         Ok(self)
     }
 
@@ -194,7 +194,9 @@ impl ContainerWriter {
             return Err(WriteError::RawBytes { name, shape, elements, found, needed });
         }
         let size = [count, elements.bytes()];
-        self.add(name, size, Encoding::Raw(elements), bytes, |table| put_raw(table, shape, elements));
+        self.add(name, size, Encoding::Raw(elements), bytes.to_vec(), |table| {
+            put_raw(table, shape, elements)
+        });
         Ok(self)
     }
 
@@ -214,7 +216,7 @@ impl ContainerWriter {
         }
         let output = self.output_bytes.saturating_add(output_bytes);
         within(name, "bytes of all values", output, Limits::default().output_bytes)?;
-        self.add(name, [0; 2], Encoding::Float32, &[], |table| put_alias(table, place));
+        self.add(name, [0; 2], Encoding::Float32, Vec::new(), |table| put_alias(table, place));
         self.output_bytes = output;
         self.tensors
             .insert(name.to_owned(), Written { place: self.data.len() - 1, output_bytes, alias: true });
@@ -256,7 +258,7 @@ impl ContainerWriter {
         put(&crc32fast::hash(&head).to_le_bytes())?;
         for (section, data) in self.sections(head.len() as u64 + 4) {
             put(&vec![0; section.fill as usize])?;
-            put(&self.payload[data])?;
+            data.iter().try_for_each(|data| put(data))?;
         }
         out.write_all(&whole.finalize().to_le_bytes())?;
         Ok(written + 4)
@@ -292,7 +294,9 @@ impl ContainerWriter {
         put_number(&mut body, self.data.len() as u64);
         body.extend_from_slice(&self.table);
         for (_, data) in self.sections(0) {
-            body.extend_from_slice(&crc32fast::hash(&self.payload[data]).to_le_bytes());
+            let mut sum = Hasher::new();
+            data.iter().for_each(|data| sum.update(data));
+            body.extend_from_slice(&sum.finalize().to_le_bytes());
         }
         let mut head = mark();
         put_number(&mut head, body.len() as u64);
@@ -300,15 +304,13 @@ impl ContainerWriter {
         head
     }
 
-    /// The sections of a file whose first begins at `start`, and where in `payload` their bytes are.
-    fn sections(&self, start: u64) -> impl Iterator<Item = (Section, Range<usize>)> {
+    /// The sections of a file whose first begins at `start`, and the bytes of their tensors.
+    fn sections(&self, start: u64) -> impl Iterator<Item = (Section, &[Vec<u8>])> {
         // All data are in memory, so their end can be counted.
         let (sections, _) = lay_out(start, &self.data).unwrap_or_default();
-        let mut end = 0;
-        sections.into_iter().map(move |section| {
-            let start = end;
-            end += (section.at.end - section.at.start) as usize;
-            (section, start..end)
+        sections.into_iter().map(|section| {
+            let data = &self.payload[section.tensors.clone()];
+            (section, data)
         })
     }
 
@@ -367,14 +369,14 @@ impl ContainerWriter {
         name: &str,
         [elements, value_bytes]: [usize; 2],
         encoding: Encoding,
-        data: &[u8],
+        data: Vec<u8>,
         put: impl FnOnce(&mut Vec<u8>),
     ) {
         self.names.put(&mut self.table, name);
         put(&mut self.table);
         let place = self.data.len();
         self.data.push(Data { bytes: data.len() as u64, packed: encoding == Encoding::Packed });
-        self.payload.extend_from_slice(data);
+        self.payload.push(data);
         let output_bytes = elements as u64 * value_bytes as u64;
         self.tensors.insert(name.to_owned(), Written { place, output_bytes, alias: false });
         self.elements += elements as u64;
@@ -437,7 +439,8 @@ fn coded_form(
     coded.share(&mut tables);
     let ranges = ranges::encode(&ranges_of_data(tensor), tensor.ranges().form(), shared_ranges);
     table.extend(ranges.directory);
-    let data = [coded.streams, ranges.streams].concat();
+    let mut data = coded.streams;
+    data.extend(ranges.streams);
     Form { encoding: Encoding::Coded, table, data, shared: Some((tables, ranges.shared)) }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], share
         })
         .collect();
     let mut classes = Vec::with_capacity(coded.len());
+    streams.reserve_exact(coded.iter().map(|(_, bytes)| bytes.len()).sum());
     for (class, bytes) in coded {
         classes.push(class);
         streams.extend(bytes);
@@ -132,6 +133,7 @@ fn encode_blocks(
         bytes
     };
     let blocks: Vec<Vec<u8>> = symbols.par_chunks(BLOCK).map(encode).collect();
+    streams.reserve_exact(blocks.iter().map(Vec::len).sum());
     blocks.iter().for_each(|block| streams.extend_from_slice(block));
     blocks.iter().map(|block| block.len() as u64).collect()
 }
