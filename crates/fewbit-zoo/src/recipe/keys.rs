@@ -2,11 +2,11 @@
 
 use toml::{Table, Value};
 
-use super::config::{
+use super::error::RecipeError;
+use super::words::{
     Augment, Floats, Granularity, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation, Schedule,
     SizeEstimate,
 };
-use super::error::RecipeError;
 use crate::data::DataSetKind;
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};

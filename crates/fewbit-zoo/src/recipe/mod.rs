@@ -12,15 +12,16 @@ mod overrides;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use builtin::builtin_names;
-pub use config::{
-    Augment, BudgetConfig, DataConfig, Floats, Granularity, GroupSetting, Method, Noise, OnNonFinite,
-    OptimizerKind, Parametrisation, QuantizationConfig, Schedule, SizeEstimate, StorageConfig,
-    TrainingConfig,
-};
+pub use config::{BudgetConfig, DataConfig, GroupSetting, QuantizationConfig, StorageConfig, TrainingConfig};
 pub use error::RecipeError;
 pub use overrides::{resolve, set};
+pub use words::{
+    Augment, Floats, Granularity, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation, Schedule,
+    SizeEstimate,
+};
 
 use std::collections::BTreeMap;
 
