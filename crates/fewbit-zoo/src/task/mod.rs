@@ -6,6 +6,7 @@ mod pictures;
 mod stems;
 mod text;
 mod tutor;
+mod windows;
 mod words;
 
 pub use images::ImageTask;

@@ -5,23 +5,20 @@ use std::ops::Range;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher, permutation};
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 
 use super::tutor::ByteTutor;
+use super::windows::Windows;
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
 
 /// A byte-level language model with its text; the validation split is the end of the training part.
 ///
 /// A record is a window of `context` bytes, each predicted from those before it in the window.
-/// Training windows tile the text anew each epoch, shifted by a random part of a window.
 #[derive(Debug)]
 pub struct TextTask<F> {
     build: F,
-    train: Vec<u8>,
-    validation: Vec<u8>,
-    test: Vec<u8>,
-    context: usize,
+    text: Windows<u8>,
     fingerprint: u32,
     tutor: Option<ByteTutor>,
 }
@@ -33,8 +30,8 @@ impl<F> TextTask<F> {
         let fingerprint = text.fingerprint();
         let mut train = text.train;
         let validation = train.split_off(train.len().saturating_sub(validation));
-        let (context, tutor) = (context.max(1), None);
-        Self { build, train, validation, test: text.test, context, fingerprint, tutor }
+        let text = Windows { train, validation, test: text.test, context: context.max(1) };
+        Self { build, text, fingerprint, tutor: None }
     }
 
     /// The same task, learned from a trained network, too.
@@ -46,34 +43,15 @@ impl<F> TextTask<F> {
 
     /// The bytes of a training batch and those that follow them: `[records, context]`.
     fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> [Tensor<2, Int>; 2] {
-        let starts: Vec<usize> = batch
-            .iter()
-            .map(|record| {
-                let shift = permutation(seed, record.epoch, self.context)[0] as usize;
-                record.index * self.context + shift
-            })
-            .collect();
-        windows(&self.train, &starts, self.context, device)
-    }
-
-    fn text(&self, split: Split) -> &[u8] {
-        match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        }
+        self.text.batch(batch, seed).map(|windows| tensor(&windows, device))
     }
 }
 
-/// Inputs and targets `[windows, length]` of windows that start at `starts`.
-fn windows(text: &[u8], starts: &[usize], length: usize, device: &Device) -> [Tensor<2, Int>; 2] {
-    [0, 1].map(|shift| {
-        let tokens: Vec<i64> = starts
-            .iter()
-            .flat_map(|start| &text[start + shift..start + shift + length])
-            .map(|&byte| i64::from(byte))
-            .collect();
-        Tensor::from_data(TensorData::new(tokens, [starts.len(), length]), device)
-    })
+/// Bytes `[windows, length]`.
+fn tensor(windows: &[Vec<u8>], device: &Device) -> Tensor<2, Int> {
+    let shape = [windows.len(), windows.first().map_or(0, Vec::len)];
+    let bytes: Vec<i64> = windows.iter().flatten().map(|&byte| byte.into()).collect();
+    Tensor::from_data(TensorData::new(bytes, shape), device)
 }
 
 /// One row of logits for each token.
@@ -94,12 +72,11 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
     }
 
     fn training_records(&self) -> usize {
-        // One window is kept free for the shift, one byte for the last target.
-        (self.train.len().saturating_sub(1) / self.context).saturating_sub(1)
+        self.text.training_records()
     }
 
     fn evaluation_records(&self, split: Split) -> usize {
-        self.text(split).len().saturating_sub(1).div_ceil(self.context)
+        self.text.evaluation_records(split)
     }
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
@@ -127,22 +104,10 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
-        let text = self.text(split);
-        let last_target = text.len().saturating_sub(1);
-        let (mut whole, mut rest): (Vec<usize>, Vec<usize>) = Default::default();
-        for start in records.map(|record| record * self.context) {
-            if start + self.context <= last_target { whole.push(start) } else { rest.push(start) }
-        }
-        let mut scores = Vec::with_capacity(whole.len() + rest.len());
-        for (starts, length) in [
-            (whole, self.context),
-            // At most one window, the text's last, is shorter.
-            (rest.clone(), rest.first().map_or(0, |start| last_target - start)),
-        ] {
-            if starts.is_empty() || length == 0 {
-                continue;
-            }
-            let [inputs, targets] = windows(text, &starts, length, device);
+        let mut scores = Vec::with_capacity(records.len());
+        for windows in self.text.evaluated(split, records) {
+            let [inputs, targets] = windows.map(|windows| tensor(&windows, device));
+            let [_, length] = inputs.dims();
             let logits = log_softmax(model.logits(inputs), 2);
             let picked = logits.gather(2, targets.unsqueeze_dim(2));
             let nats: Vec<f32> = picked.into_data().convert::<f32>().try_into_vec().unwrap_or_default();

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::distilled_cross_entropy;
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher, permutation};
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 
+use super::windows::Windows;
 use crate::data::WordSet;
 use crate::models::WordLanguageModel;
 
@@ -18,10 +19,7 @@ use crate::models::WordLanguageModel;
 #[derive(Debug)]
 pub struct WordTask<F> {
     build: F,
-    train: Vec<u32>,
-    validation: Vec<u32>,
-    test: Vec<u32>,
-    context: usize,
+    text: Windows<u32>,
     fingerprint: u32,
 }
 
@@ -38,29 +36,9 @@ impl<F> WordTask<F> {
             }
             None => train.split_off(train.len().saturating_sub(validation)),
         };
-        Self { build, train, validation, test: words.test, context: context.max(1), fingerprint }
+        let text = Windows { train, validation, test: words.test, context: context.max(1) };
+        Self { build, text, fingerprint }
     }
-
-    /// The windows of a training batch and, one word on, their targets.
-    fn batch(&self, batch: &[BatchRecord], seed: u64) -> [Vec<Vec<u32>>; 2] {
-        let starts = batch.iter().map(|record| {
-            let shift = permutation(seed, record.epoch, self.context)[0] as usize;
-            record.index * self.context + shift
-        });
-        windows(&self.train, starts, self.context)
-    }
-
-    fn text(&self, split: Split) -> &[u32] {
-        match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        }
-    }
-}
-
-/// The windows that begin at `starts`, and those that begin one word on.
-fn windows(text: &[u32], starts: impl Iterator<Item = usize> + Clone, length: usize) -> [Vec<Vec<u32>>; 2] {
-    [0, 1].map(|shift| starts.clone().map(|start| text[start + shift..][..length].to_vec()).collect())
 }
 
 impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
@@ -75,16 +53,15 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
     }
 
     fn training_records(&self) -> usize {
-        // One window is kept free for the shift, one word for the last target.
-        (self.train.len().saturating_sub(1) / self.context).saturating_sub(1)
+        self.text.training_records()
     }
 
     fn evaluation_records(&self, split: Split) -> usize {
-        self.text(split).len().saturating_sub(1).div_ceil(self.context)
+        self.text.evaluation_records(split)
     }
 
     fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let [words, targets] = self.batch(batch, seed);
+        let [words, targets] = self.text.batch(batch, seed);
         model.nats(&words, &targets, device).mean()
     }
 
@@ -97,7 +74,7 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
         seed: u64,
         device: &Device,
     ) -> Tensor<1> {
-        let [words, targets] = self.batch(batch, seed);
+        let [words, targets] = self.text.batch(batch, seed);
         let targets: Vec<i64> = targets.concat().into_iter().map(i64::from).collect();
         let shape = [targets.len()];
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, shape), device);
@@ -108,19 +85,9 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
-        let text = self.text(split);
-        let last_target = text.len().saturating_sub(1);
-        let starts = records.map(|record| record * self.context);
-        let (whole, rest): (Vec<usize>, Vec<usize>) =
-            starts.partition(|start| start + self.context <= last_target);
-        // At most one window, the text's last, is shorter.
-        let shorter = rest.first().map_or(0, |start| last_target - start);
-        let mut scores = Vec::with_capacity(whole.len() + rest.len());
-        for (starts, length) in [(whole, self.context), (rest, shorter)] {
-            if starts.is_empty() || length == 0 {
-                continue;
-            }
-            let [words, targets] = windows(text, starts.into_iter(), length);
+        let mut scores = Vec::with_capacity(records.len());
+        for [words, targets] in self.text.evaluated(split, records) {
+            let length = words.first().map_or(0, Vec::len);
             let nats = model.nats(&words, &targets, device);
             let nats: Vec<f32> = nats.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
             scores.extend(nats.chunks_exact(length).map(|window| Score {
@@ -213,20 +180,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_target_is_the_word_after_its_own() {
-        let text: Vec<u32> = (0..20).collect();
-        let [inputs, targets] = windows(&text, [3, 15].into_iter(), 4);
-        assert_eq!(inputs, [[3, 4, 5, 6], [15, 16, 17, 18]]);
-        assert_eq!(targets, [[4, 5, 6, 7], [16, 17, 18, 19]]);
-    }
-
     /// 500 words less the 100 that are held back, or all 500 beside 100 of the 130 of the set's own.
     #[test]
     fn a_set_is_validated_with_its_own_part_where_it_has_one() {
         for (own, train) in [(None, 400), (Some(130), 500)] {
             let task = WordTask::new(uniform, words(own, 65), 100, 16);
-            assert_eq!((task.train.len(), task.validation.len()), (train, 100));
+            assert_eq!((task.text.train.len(), task.text.validation.len()), (train, 100));
         }
     }
 
