@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use maud::html;
 use plotters::coord::Shift;
-use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
+use super::axis::{Axis, Ticked};
 use super::history::Curve;
 
 /// Size in units of the page's width; a phone shows all of it.
@@ -31,48 +31,14 @@ const SERIES: [RGBColor; 9] = [
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Ticked, Ticked>>;
 type Drawn<T> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
-
-/// An axis and its range.
-pub(super) struct Axis<'a> {
-    pub(super) title: &'a str,
-    pub(super) is_logarithmic: bool,
-}
-
-impl<'a> Axis<'a> {
-    pub(super) fn linear(title: &'a str) -> Self {
-        Self { title, is_logarithmic: false }
-    }
-
-    pub(super) fn logarithmic(title: &'a str) -> Self {
-        Self { title, is_logarithmic: true }
-    }
-
-    /// Where a value is drawn.
-    fn place(&self, value: f64) -> f64 {
-        if self.is_logarithmic { value.max(1e-12).log10() } else { value }
-    }
-
-    fn label(&self, place: f64) -> String {
-        short(if self.is_logarithmic { 10f64.powf(place) } else { place })
-    }
-
-    /// The range of `values` with some room.
-    fn range(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
-        let places = values.map(|value| self.place(value)).filter(|place| place.is_finite());
-        let (low, high) = places.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
-        if low > high {
-            return 0.0..1.0;
-        }
-        let room = (0.06 * (high - low)).max(1e-3 * high.abs()).max(1e-9);
-        low - room..high + room
-    }
-}
 
 /// Points or a line with a name.
 pub(super) struct Series {
     pub(super) name: String,
+    /// The number of its colour.
+    pub(super) colour: usize,
     pub(super) points: Curve,
     /// How far a bar goes up and down from each point; none where they are not known.
     pub(super) deviations: Vec<f64>,
@@ -81,8 +47,8 @@ pub(super) struct Series {
 
 impl Series {
     /// A line through points.
-    pub(super) fn line(name: &str, points: Curve) -> Self {
-        Self { name: name.to_owned(), points, deviations: Vec::new(), is_line: true }
+    pub(super) fn line(name: &str, colour: usize, points: Curve) -> Self {
+        Self { name: name.to_owned(), colour, points, deviations: Vec::new(), is_line: true }
     }
 }
 
@@ -97,7 +63,8 @@ pub(super) fn over_steps(
     draw(|area| {
         let values = series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
         let range = axis.range(values.chain(level.map(|(_, level)| level)));
-        let mut chart = chart(area, 0.0..steps, range.clone())?;
+        let across = Axis::linear("step");
+        let mut chart = chart(area, (0.0..steps, &across), (range.clone(), axis))?;
         let ends = phases.iter().skip(1).map(|(at, _)| *at).chain([steps]);
         for (number, ((begin, _), end)) in phases.iter().zip(ends).enumerate() {
             if number % 2 == 1 {
@@ -112,11 +79,9 @@ pub(super) fn over_steps(
             .light_line_style(TRANSPARENT)
             .axis_style(INK)
             .label_style(("sans-serif", FONT, &INK))
-            .x_desc("step")
+            .x_desc(across.title)
             .y_desc(axis.title)
-            .x_labels(6)
-            .y_labels(6)
-            .x_label_formatter(&|value| short(*value))
+            .x_label_formatter(&|place| across.label(*place))
             .y_label_formatter(&|place| axis.label(*place))
             .draw()?;
         let top = range.end - 0.035 * (range.end - range.start);
@@ -125,14 +90,10 @@ pub(super) fn over_steps(
             chart.draw_series([Text::new(phase_name(name), (at + 0.01 * steps, top), style)])?;
         }
         if let Some((name, level)) = level {
-            let place = axis.place(level);
-            let line = [(0.0, place), (steps, place)];
-            chart.draw_series(DashedLineSeries::new(line, 6, 4, INK.stroke_width(1)))?;
-            let style = ("sans-serif", FONT - 2, &INK).into_text_style(area);
-            let below = place - 0.02 * (range.end - range.start);
-            chart.draw_series([Text::new(name.to_owned(), (0.01 * steps, below), style)])?;
+            draw_level(area, &mut chart, name, axis.place(level), (0.0..steps, range))?;
         }
-        for (series, colour) in series.iter().zip(SERIES.iter().cycle()) {
+        for series in series {
+            let colour = SERIES[series.colour % SERIES.len()];
             let points = series.points.iter().map(|(at, value)| (*at, axis.place(*value)));
             if series.is_line {
                 chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
@@ -144,14 +105,15 @@ pub(super) fn over_steps(
     })
 }
 
-/// Points of several kinds, with a legend below.
-pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
+/// Points of several kinds, and a line across at `level`.
+pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>, level: Option<(&str, f64)>) -> String {
     draw(|area| {
         let points = || series.iter().flat_map(|series| &series.points);
         let ends = series.iter().flat_map(|series| bars_of(series).flat_map(|(_, ends)| ends));
         let across = x.range(points().map(|point| point.0));
-        let up = y.range(points().map(|point| point.1).chain(ends));
-        let mut chart = chart(area, across, up)?;
+        let level_at = level.map(|(_, level)| level);
+        let up = y.range(points().map(|point| point.1).chain(ends).chain(level_at));
+        let mut chart = chart(area, (across.clone(), x), (up.clone(), y))?;
         chart
             .configure_mesh()
             .bold_line_style(FAINT)
@@ -160,12 +122,14 @@ pub(super) fn scatter(series: &[Series], x: &Axis<'_>, y: &Axis<'_>) -> String {
             .label_style(("sans-serif", FONT, &INK))
             .x_desc(x.title)
             .y_desc(y.title)
-            .x_labels(6)
-            .y_labels(6)
             .x_label_formatter(&|place| x.label(*place))
             .y_label_formatter(&|place| y.label(*place))
             .draw()?;
-        for (series, colour) in series.iter().zip(SERIES.iter().cycle()) {
+        if let Some((name, level)) = level {
+            draw_level(area, &mut chart, name, y.place(level), (across, up))?;
+        }
+        for series in series {
+            let colour = SERIES[series.colour % SERIES.len()];
             let points: Vec<_> = series.points.iter().map(|at| (x.place(at.0), y.place(at.1))).collect();
             let bars = bars_of(series).map(|(at, ends)| ends.map(|end| (x.place(at), y.place(end))));
             chart.draw_series(bars.map(|bar| PathElement::new(bar, colour.stroke_width(1))))?;
@@ -190,12 +154,13 @@ pub(super) fn bars(bars: &[(String, f64)], title: &str) -> String {
     draw(|area| {
         let most = bars.iter().map(|bar| bar.1).fold(0.0, f64::max).max(1e-9);
         let count = bars.len().max(1);
-        let mut chart = chart(area, 0.0..count as f64, 0.0..1.08 * most)?;
-        let name = |place: &f64| {
-            let at = place.floor();
-            let is_middle = (place - at - 0.5).abs() < 1e-6;
-            bars.get(at as usize).filter(|_| is_middle).map_or(String::new(), |bar| bar.0.clone())
-        };
+        let axis = Axis::linear(title);
+        let (across, up) = (0.0..count as f64, 0.0..1.08 * most);
+        let ticks = axis.ticks(&up);
+        // In the middle of its bar, where there is room for names.
+        let names = (0..if count <= 12 { count } else { 0 }).map(|at| at as f64 + 0.5);
+        let mut chart =
+            layout(area).build_cartesian_2d(Ticked::new(across, names.collect()), Ticked::new(up, ticks))?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -203,11 +168,9 @@ pub(super) fn bars(bars: &[(String, f64)], title: &str) -> String {
             .light_line_style(TRANSPARENT)
             .axis_style(INK)
             .label_style(("sans-serif", FONT, &INK))
-            .x_labels(if count <= 12 { 2 * count + 1 } else { 0 })
-            .y_labels(6)
             .y_desc(title)
-            .x_label_formatter(&name)
-            .y_label_formatter(&|value| short(*value))
+            .x_label_formatter(&|place| bars.get(*place as usize).map_or(String::new(), |bar| bar.0.clone()))
+            .y_label_formatter(&|place| axis.label(*place))
             .draw()?;
         chart.draw_series(bars.iter().enumerate().map(|(at, (_, value))| {
             let at = at as f64;
@@ -222,15 +185,15 @@ pub(super) fn colour(number: usize) -> String {
     format!("var(--series-{})", number % SERIES.len())
 }
 
-/// A plot as a file of its own: in either theme, with its legend below.
-pub(super) fn standalone(svg: &str, names: &[&str]) -> String {
+/// A plot as a file of its own: in either theme, with its legend of names and the numbers of their colours below.
+pub(super) fn standalone<'a>(svg: &str, names: impl Iterator<Item = (&'a str, usize)>) -> String {
     // As wide as the letters of a legend are about, and how far its lines lie apart.
-    const LETTER: f64 = 6.2;
+    const LETTER: f64 = 5.6;
     const LINE: f64 = 16.0;
     const ROOM: f64 = 34.0;
     let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
     let (mut legend, mut x, mut y) = (String::new(), 14.0, height + 5.0);
-    for (number, name) in names.iter().enumerate() {
+    for (name, number) in names {
         let needed = LETTER * name.chars().count() as f64 + ROOM;
         if x > 14.0 && x + needed > width {
             (x, y) = (14.0, y + LINE);
@@ -256,14 +219,37 @@ pub(super) fn standalone(svg: &str, names: &[&str]) -> String {
     )
 }
 
-/// A chart with room for its axes.
-fn chart<'a, 'b>(area: &'a Area<'b>, x: Range<f64>, y: Range<f64>) -> Drawn<Chart<'a, 'b>> {
-    ChartBuilder::on(area)
-        .margin(8)
-        .margin_right(14)
-        .x_label_area_size(38)
-        .y_label_area_size(64)
-        .build_cartesian_2d(x, y)
+/// A dashed line across a chart of these ranges, with its name.
+fn draw_level(
+    area: &Area<'_>,
+    chart: &mut Chart<'_, '_>,
+    name: &str,
+    place: f64,
+    (across, up): (Range<f64>, Range<f64>),
+) -> Drawn<()> {
+    let line = [(across.start, place), (across.end, place)];
+    chart.draw_series(DashedLineSeries::new(line, 6, 4, INK.stroke_width(1)))?;
+    let style = ("sans-serif", FONT - 2, &INK).into_text_style(area);
+    let left = across.start + 0.01 * (across.end - across.start);
+    let below = place - 0.02 * (up.end - up.start);
+    chart.draw_series([Text::new(name.to_owned(), (left, below), style)])?;
+    Ok(())
+}
+
+/// A chart with room for its axes and round numbers along them.
+fn chart<'a, 'b>(
+    area: &'a Area<'b>,
+    (across, x): (Range<f64>, &Axis<'_>),
+    (up, y): (Range<f64>, &Axis<'_>),
+) -> Drawn<Chart<'a, 'b>> {
+    let (x_ticks, y_ticks) = (x.ticks(&across), y.ticks(&up));
+    layout(area).build_cartesian_2d(Ticked::new(across, x_ticks), Ticked::new(up, y_ticks))
+}
+
+fn layout<'a, 'b>(area: &'a Area<'b>) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(8).margin_right(14).x_label_area_size(38).y_label_area_size(64);
+    builder
 }
 
 fn draw(plot: impl FnOnce(&Area<'_>) -> Drawn<()>) -> String {
@@ -289,37 +275,13 @@ fn phase_name(phase: &str) -> String {
     if phase == "straight_through" { "rounding" } else { phase }.to_owned()
 }
 
-/// A number in few characters.
-fn short(value: f64) -> String {
-    let scaled = |value: f64, unit: &str| {
-        let text = format!("{value:.1}");
-        format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
-    };
-    match value.abs() {
-        size if size >= 1e6 => scaled(value / 1e6, "M"),
-        size if size >= 1e3 => scaled(value / 1e3, "k"),
-        size if size >= 10.0 || size == 0.0 => scaled(value, ""),
-        size if size >= 0.1 => {
-            let text = format!("{value:.3}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        _ => format!("{value:.0e}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
-        let words = [0.0, 0.25, 0.985, 12.0, 65_536.0, 2e6, 0.004].map(short);
-        assert_eq!(words, ["0", "0.25", "0.985", "12", "65.5k", "2M", "4e-3"]);
-    }
-
-    #[test]
     fn colours_are_the_pages() {
-        let series = Series::line("a", vec![(1.0, 2.0), (2.0, 3.0)]);
+        let series = Series::line("a", 0, vec![(1.0, 2.0), (2.0, 3.0)]);
         let svg = over_steps(&[series], &[(0.0, "float".into())], 2.0, &Axis::linear("loss"), None);
         assert!(svg.contains("var(--series-0)") && svg.contains("var(--ink)"), "{svg}");
         assert!(!svg.contains("\"#0"), "{svg}");
@@ -338,7 +300,8 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_an_empty_plot() {
-        assert!(scatter(&[], &Axis::logarithmic("bytes"), &Axis::linear("accuracy")).contains("</svg>"));
+        let (x, y) = (Axis::logarithmic("bytes"), Axis::linear("accuracy"));
+        assert!(scatter(&[], &x, &y, None).contains("</svg>"));
         assert!(bars(&[], "bits").contains("</svg>"));
         assert!(over_steps(&[], &[], 1.0, &Axis::linear("loss"), None).contains("</svg>"));
     }

@@ -3,7 +3,8 @@
 use fewbit_burn::train::Method;
 use maud::{Markup, PreEscaped, html};
 
-use super::figures::{Axis, Series, colour, scatter, standalone};
+use super::axis::Axis;
+use super::figures::{Series, colour, scatter, standalone};
 use super::history::Curve;
 use crate::report::metric;
 
@@ -25,6 +26,8 @@ pub(crate) struct Mark {
 pub(super) struct Frontier {
     series: Vec<Series>,
     axis: String,
+    /// The metric of the float network that all files came from: a line across, as its bytes are far away.
+    float: Option<f64>,
     /// Results that are far worse than the others, so that the others can be told apart without them.
     left_out: usize,
 }
@@ -42,12 +45,19 @@ impl Frontier {
                 (mark.method, [mark.bytes, value, deviation])
             })
             .collect();
-        // One order everywhere, so that a method has one colour on the pages of the same methods.
+        // One order everywhere.
         points.sort_by(|(a, [a_bytes, ..]), (b, [b_bytes, ..])| {
             (*a as usize).cmp(&(*b as usize)).then(a_bytes.total_cmp(b_bytes))
         });
         // Each run has the rows of the float network that all came from.
         points.dedup();
+        // Several float networks are points like all others.
+        let (floats, files): (Vec<_>, Vec<_>) =
+            points.iter().copied().partition(|(method, _)| *method == Method::Float);
+        let mut float = None;
+        if let ([(_, [_, value, _])], false) = (floats.as_slice(), files.is_empty()) {
+            (float, points) = (Some(*value), files);
+        }
         let is_drawn = within_reach(points.iter().map(|(_, point)| point[1]).collect(), is_lower_better);
         let (drawn, left_out): (Vec<_>, Vec<_>) =
             points.into_iter().partition(|(_, point)| is_drawn(point[1]));
@@ -59,19 +69,21 @@ impl Frontier {
             .into_iter()
             .map(|method| Series {
                 name: method.title().to_owned(),
+                colour: colour_of(method),
                 points: of(method).map(|[bytes, value, _]| (bytes, value)).collect(),
                 deviations: of(method).map(|[_, _, deviation]| deviation).collect(),
                 is_line: false,
             })
             .collect();
         let all = drawn.iter().map(|(_, [bytes, value, _])| (*bytes, *value)).collect();
-        series.push(Series::line("frontier", best(all, is_lower_better)));
+        series.push(Series::line("frontier", FRONTIER, best(all, is_lower_better)));
         let axis = if metric == "accuracy" { "accuracy, %" } else { metric::title(metric) };
-        Some(Self { series, axis: axis.to_owned(), left_out: left_out.len() })
+        Some(Self { series, axis: axis.to_owned(), float, left_out: left_out.len() })
     }
 
     fn svg(&self) -> String {
-        scatter(&self.series, &Axis::logarithmic("bytes of the file"), &Axis::linear(&self.axis))
+        let (x, y) = (Axis::logarithmic("bytes of the file"), Axis::linear(&self.axis));
+        scatter(&self.series, &x, &y, self.float.map(|value| ("float", value)))
     }
 
     /// With its legend, for the page.
@@ -86,8 +98,8 @@ impl Frontier {
                 }
                 (PreEscaped(self.svg()))
                 div.legend {
-                    @for (number, series) in self.series.iter().enumerate() {
-                        span { i style={ "background:" (colour(number)) } {} (series.name) }
+                    @for series in &self.series {
+                        span { i style={ "background:" (colour(series.colour)) } {} (series.name) }
                     }
                 }
             }
@@ -96,8 +108,24 @@ impl Frontier {
 
     /// With its legend, as a file of its own.
     pub(super) fn file(&self) -> String {
-        let names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
-        standalone(&self.svg(), &names)
+        standalone(&self.svg(), self.series.iter().map(|series| (series.name.as_str(), series.colour)))
+    }
+}
+
+/// The number of the frontier's colour.
+const FRONTIER: usize = 8;
+
+/// The number of a method's colour, the same in every plot.
+fn colour_of(method: Method) -> usize {
+    match method {
+        Method::Fewbit => 0,
+        Method::Lsq => 1,
+        Method::Diffq => 2,
+        Method::Qat => 3,
+        Method::QuantNoise => 4,
+        Method::RoundedAfterTraining => 5,
+        Method::NearestAfterTraining => 6,
+        Method::Float => 7,
     }
 }
 
@@ -153,8 +181,8 @@ mod tests {
         let plot = Frontier::of(&marks).unwrap();
         let found: Vec<_> =
             plot.series.iter().map(|series| (series.name.as_str(), series.points.len())).collect();
-        assert_eq!(found, [("float", 1), ("fewbit", 1), ("LSQ", 1), ("frontier", 2)]);
-        assert_eq!(plot.series[1].deviations, [2.0]);
+        assert_eq!(found, [("fewbit", 1), ("LSQ", 1), ("frontier", 1)]);
+        assert_eq!((plot.float, plot.series[0].deviations.as_slice()), (Some(90.0), [2.0].as_slice()));
         let file = plot.file();
         assert!(file.starts_with("<svg ") && file.trim_end().ends_with("</svg>"), "{file}");
         assert!(

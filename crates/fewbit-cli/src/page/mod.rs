@@ -1,5 +1,6 @@
 //! A page about runs: one file that needs no network, in the reader's theme.
 
+mod axis;
 mod figures;
 mod frontier;
 mod history;
@@ -10,7 +11,8 @@ use fewbit::ContainerReader;
 use fewbit_burn::train::{MODEL_FILE, Method};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::figures::{Axis, Series, bars, colour, over_steps};
+use self::axis::Axis;
+use self::figures::{Series, bars, colour, over_steps};
 use self::frontier::Frontier;
 pub(crate) use self::frontier::Mark;
 use self::history::History;
@@ -150,10 +152,13 @@ impl Details {
 
     fn figures(&self) -> Markup {
         let history = &self.history;
-        let line = |name: &str, points: &[(f64, f64)]| [Series::line(name, points.to_vec())];
+        let line = |name: &str, points: &[(f64, f64)]| [Series::line(name, 0, points.to_vec())];
         let (phases, steps) = (&history.phases, history.steps.max(1) as f64);
         let name = history.results.last().map_or("metric", |row| metric::title(&row.metric));
-        let validation = [Series { is_line: false, ..take(line("validation", &history.validation)) }];
+        let is_share = history.results.last().is_some_and(|row| row.metric == "accuracy");
+        let (scale, name) = if is_share { (100.0, "accuracy, %") } else { (1.0, name) };
+        let points: Vec<_> = history.validation.iter().map(|(at, value)| (*at, scale * value)).collect();
+        let validation = [Series { is_line: false, ..take(line("validation", &points)) }];
         let budget = self.budget().map(|budget| ("budget", budget));
         html! {
             div.figures {
@@ -164,7 +169,7 @@ impl Details {
                     (figure("Validation", "of what the file would be", &over_steps(&validation, phases, steps, &Axis::linear(name), None)))
                 }
                 @if !history.bytes.is_empty() {
-                    (figure("Size", "estimated, measured each 50 steps, against the budget", &over_steps(&line("bytes", &history.bytes), phases, steps, &Axis::logarithmic("bytes"), budget)))
+                    (figure("Size", "estimated, and measured now and then, against the budget", &over_steps(&line("bytes", &history.bytes), phases, steps, &Axis::logarithmic("bytes"), budget)))
                 }
                 @if !history.penalty.is_empty() {
                     (figure("λ", "the price of a MiB, found while training", &over_steps(&line("λ", &history.penalty), phases, steps, &Axis::logarithmic("λ"), None)))
