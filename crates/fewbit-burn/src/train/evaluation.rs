@@ -5,6 +5,7 @@ use fewbit::BitWidth;
 
 use super::checkpoint::CheckpointError;
 use super::metrics::{Method, ResultRow, Row};
+use super::order::Batches;
 use super::outcome::TrainError;
 use super::paired::sign_test;
 use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
@@ -52,7 +53,8 @@ impl<T: Task> Trainer<'_, T> {
         // For layers that draw numbers themselves; the next training step seeds the device again.
         self.device.seed(seed);
         let model = stored.load_into(self.task.init(&device))?.no_grad();
-        let mut batches = self.batches();
+        // Every record once, as repeats would be the same again.
+        let mut batches = Batches::new(seed, self.task.training_records(), self.config.batch_size);
         for step in 0..self.config.norm_batches {
             forward_only(&device, || self.task.observe(&model, &batches.at(step), seed, &device));
             self.check_records()?;

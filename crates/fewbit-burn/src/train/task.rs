@@ -70,7 +70,8 @@ pub fn mean(scores: &[Score]) -> f64 {
 /// One record of a training batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchRecord {
-    /// How often the training set has been gone through before.
+    /// How often the record has been shown before: where records are not repeated, how often the training set has been gone
+    /// through.
     pub epoch: u64,
     /// Which record of the training set.
     pub index: usize,

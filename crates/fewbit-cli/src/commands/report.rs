@@ -36,8 +36,14 @@ fn write(folders: &[PathBuf], out: &Path, figures: Option<&Path>) -> Result<(), 
     say(format_args!("wrote {}", out.display()));
     let Some(folder) = figures else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(|error| Failure::from(error).about(folder))?;
+    let mut taken = Vec::new();
     for (name, svg) in plots(&marks) {
-        let file = folder.join(file_name(name));
+        let mut name = file_name(name);
+        while taken.contains(&name) {
+            name.insert(0, '_');
+        }
+        let file = folder.join(&name);
+        taken.push(name);
         write_atomically(&file, svg.as_bytes())?;
         say(format_args!("wrote {}", file.display()));
     }

@@ -41,8 +41,12 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
     let initial = args.from.as_deref().map(|path| initial_weights(path, &recipe)).transpose()?;
     let teacher = args.teacher.as_deref().map(|path| teacher(path, &recipe)).transpose()?;
     let (teacher_file, teacher) = teacher.unzip();
-    let beginning = Beginning { initial, teacher };
     let is_new = args.resume.as_ref().is_none_or(|run| !has_checkpoint(run));
+    let beginning = match &args.resume {
+        // As a sweep leaves it to its runs.
+        Some(run) if is_new => Beginning::in_folder(run, &recipe)?,
+        _ => Beginning { initial, teacher },
+    };
     let mut memory = None;
     if is_new && args.machine.device == DeviceKind::Cpu {
         memory = fewbit_zoo::expected_memory(&recipe, beginning.clone(), &device)?;
@@ -67,6 +71,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
         Some(path) => RunFolder::open(path)?,
         None => create(&args, &recipe, beginning.initial, teacher_file)?,
     };
+    drop(beginning.teacher);
     folder.lock()?;
     if args.resume.is_none() {
         folder.set_data_path(data.as_deref())?;

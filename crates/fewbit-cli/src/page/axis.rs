@@ -63,8 +63,16 @@ impl<'a> Axis<'a> {
                 powers.clone().flat_map(|power| round.iter().map(move |one| f64::from(power) + one.log10()));
             places.filter(|place| range.contains(place)).collect()
         };
-        let found = ROUND.into_iter().map(within).find(|ticks| ticks.len() <= MOST_TICKS);
-        found.unwrap_or_else(|| evenly(range).into_iter().filter(|place| place.fract() == 0.0).collect())
+        match ROUND.into_iter().map(within).find(|ticks| ticks.len() <= MOST_TICKS) {
+            Some(ticks) if ticks.len() >= 2 => ticks,
+            // Hardly more than one value: there a logarithm is nearly a straight line.
+            Some(_) => {
+                let values = evenly(&(10f64.powf(range.start)..10f64.powf(range.end)));
+                values.into_iter().map(f64::log10).filter(|place| range.contains(place)).collect()
+            }
+            // Many powers of ten.
+            None => evenly(range).into_iter().filter(|place| place.fract() == 0.0).collect(),
+        }
     }
 }
 
@@ -125,7 +133,10 @@ pub(super) fn short(value: f64) -> String {
         size if size >= 1e3 => scaled(value / 1e3, "k"),
         size if size >= 10.0 => scaled(value, ""),
         size if size >= 0.01 => trimmed(format!("{value:.4}")),
-        _ => format!("{value:.0e}"),
+        _ => {
+            let text = format!("{value:.1e}");
+            text.replacen(".0e", "e", 1)
+        }
     }
 }
 
@@ -135,8 +146,12 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let words = [0.0, 0.25, 0.985, 12.0, 87.25, 65_536.0, 150_000.0, 2e6, 0.004, 1e-17, -2.5].map(short);
-        assert_eq!(words, ["0", "0.25", "0.985", "12", "87.25", "65.54k", "150k", "2M", "4e-3", "0", "-2.5"]);
+        let words =
+            [0.0, 0.25, 0.985, 12.0, 87.25, 65_536.0, 150_000.0, 2e6, 0.004, 0.0012, 1e-17, -2.5].map(short);
+        assert_eq!(
+            words,
+            ["0", "0.25", "0.985", "12", "87.25", "65.54k", "150k", "2M", "4e-3", "1.2e-3", "0", "-2.5"]
+        );
     }
 
     fn labels(axis: Axis<'_>, low: f64, high: f64) -> Vec<String> {
@@ -158,10 +173,19 @@ mod tests {
     #[test]
     fn any_range_has_few_ticks_and_all_lie_in_it() {
         for axis in [Axis::linear("a"), Axis::logarithmic("a")] {
-            for (low, high) in [(1e-9, 1e12), (1.0, 1.0), (3.0, 3.001), (0.1, 7.3), (5.0, 4.0)] {
+            for (low, high) in [
+                (1e-9, 1e12),
+                (1.0, 1.0),
+                (3.0, 3.001),
+                (0.1, 7.3),
+                (5.0, 4.0),
+                (52e3, 52.9e3),
+                (1.03e4, 1.15e4),
+            ] {
                 let range = axis.place(low)..axis.place(high);
                 let ticks = axis.ticks(&range);
-                assert!(ticks.len() <= 2 * MOST_TICKS, "{low} to {high}: {}", ticks.len());
+                let least = if high > low { 2 } else { 0 };
+                assert!((least..=2 * MOST_TICKS).contains(&ticks.len()), "{low} to {high}: {}", ticks.len());
                 assert!(ticks.iter().all(|tick| (range.start..=range.end).contains(tick)), "{low} to {high}");
             }
         }

@@ -121,7 +121,7 @@ impl Augmentation {
 pub struct Draw {
     /// The run's seed.
     pub seed: u64,
-    /// Number of the epoch.
+    /// Number of the epoch; of records that are repeated, a number for each time.
     pub epoch: u64,
     /// Number of the record in the training set.
     pub record: u64,

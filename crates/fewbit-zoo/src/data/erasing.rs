@@ -18,7 +18,8 @@ const TRIES: usize = 10;
 
 /// Erases a rectangle of a normalised image `[channels, height, width]`, with a probability of `chance`.
 ///
-/// Its area is uniform in 0.02 to 1/3 of the image's, the logarithm of its shape uniform between 3/10 and 10/3.
+/// Its area is uniform in 0.02 to 1/3 of the image's, the logarithm of its shape uniform between those of 3/10 and 10/3; one that
+/// does not fit is drawn again.
 ///
 /// # Panics
 /// If `image` has another length than `shape`.
@@ -82,9 +83,13 @@ mod tests {
             let area = count(channel);
             assert_eq!(count(&image), 3 * area);
             assert!((8..=220).contains(&area), "{area}");
-            let rows: Vec<usize> =
-                channel.chunks_exact(SHAPE.width).map(count).filter(|width| *width > 0).collect();
-            assert!(rows.iter().all(|width| *width == rows[0]), "{rows:?}");
+            let row_of = |row: &[f32]| row.iter().map(|value| *value != 9.0).collect::<Vec<_>>();
+            let rows: Vec<_> = channel.chunks_exact(SHAPE.width).map(row_of).collect();
+            let erased: Vec<usize> = (0..rows.len()).filter(|row| rows[*row].contains(&true)).collect();
+            assert_eq!(erased.len(), 1 + erased[erased.len() - 1] - erased[0], "rows {erased:?}");
+            assert!(erased.iter().all(|row| rows[*row] == rows[erased[0]]));
+            let changes = rows[erased[0]].windows(2).filter(|two| two[0] != two[1]).count();
+            assert!(changes <= 2, "one stretch of columns");
         }
     }
 

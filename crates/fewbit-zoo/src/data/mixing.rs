@@ -110,9 +110,14 @@ impl Mixture {
 /// Of two uniform numbers to the power of 1/α whose sum is at most 1, the share of the first in it (Jöhnk 1964).
 fn symmetric_beta(alpha: f64, rng: &mut CounterRng) -> f64 {
     loop {
-        let [first, second] = [(); 2].map(|()| f64::from(rng.unit()).powf(1.0 / alpha));
+        let uniform = [(); 2].map(|()| f64::from(rng.unit()));
+        let [first, second] = uniform.map(|number| number.powf(1.0 / alpha));
         let sum = first + second;
-        if sum > 0.0 && sum <= 1.0 {
+        if sum == 0.0 {
+            // Powers too small to be told apart: then one share is as good as all, that of the larger number.
+            return if uniform[0] > uniform[1] { 1.0 } else { 0.0 };
+        }
+        if sum <= 1.0 {
             return first / sum;
         }
     }
@@ -154,6 +159,7 @@ mod tests {
 
     #[test]
     fn a_rectangle_comes_from_the_partner_and_its_area_is_the_partners_share() {
+        let mut cut = 0;
         for record in 0..200 {
             let mut pixels = images(4);
             let share = Mixing { mixup: 0.0, cutmix: 1.0 }.apply(&mut pixels, SHAPE, draw(record)).unwrap();
@@ -162,8 +168,18 @@ mod tests {
                 let partners = values.iter().filter(|value| **value == (3 - image) as f32).count();
                 assert_eq!(own + partners, SHAPE.values());
                 assert!((own as f64 / SHAPE.values() as f64 - share).abs() < 1e-9);
+                cut += usize::from(partners > 0);
+                let row_of = |row: &[f32]| row.iter().map(|value| *value != image as f32).collect::<Vec<_>>();
+                let rows = values.chunks_exact(SHAPE.width).map(row_of).filter(|row| row.contains(&true));
+                let rows: Vec<_> = rows.collect();
+                // Of one kind, as in a rectangle, and one stretch.
+                assert!(rows.iter().all(|row| *row == rows[0]));
+                let changes =
+                    rows.first().map_or(0, |row| row.windows(2).filter(|two| two[0] != two[1]).count());
+                assert!(changes <= 2);
             }
         }
+        assert!(cut > 400, "{cut} of 800");
     }
 
     #[test]
@@ -184,7 +200,7 @@ mod tests {
     #[test]
     fn shares_have_the_moments_of_their_law() {
         const DRAWS: usize = 20_000;
-        for alpha in [0.2, 0.8, 1.0, 2.0] {
+        for alpha in [1e-300, 1e-10, 0.2, 0.8, 1.0, 2.0] {
             let mut rng = CounterRng::new(&[3]);
             let shares: Vec<f64> = (0..DRAWS).map(|_| symmetric_beta(alpha, &mut rng)).collect();
             let mean = shares.iter().sum::<f64>() / DRAWS as f64;

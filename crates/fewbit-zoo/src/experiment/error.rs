@@ -63,6 +63,12 @@ pub enum ExperimentError {
     /// A teacher where nothing is learned from one.
     #[error("a teacher is given, but `training.distillation` is 0: a share above it is needed")]
     TeacherUnused,
+    /// A teacher that can only teach that.
+    #[error("the teacher's tensor `{tensor}` has a value that is not finite")]
+    TeacherNotFinite {
+        /// The tensor.
+        tensor: String,
+    },
     /// A teacher of something else.
     #[error("the teacher knows {found}, {needed} needed")]
     TeacherUnfit {

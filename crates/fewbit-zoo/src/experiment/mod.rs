@@ -1,5 +1,6 @@
 //! From a recipe to a run, and from a file back to its task.
 
+mod beginning;
 mod calibration;
 mod data;
 mod error;
@@ -14,16 +15,16 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use fewbit_burn::train::{
-    Event, INITIAL_FILE, Outcome, RunFolder, Start, TEACHER_FILE, Task, TrainConfig, TrainError, Trainer,
-};
-use fewbit_burn::{LoadError, QuantizationConfig, StoredModel};
+use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, TrainConfig, TrainError, Trainer};
+use fewbit_burn::{QuantizationConfig, StoredModel};
 
+pub use self::beginning::Beginning;
+use self::beginning::check_sums;
 pub use self::calibration::Calibrator;
 use self::data::{Data, Loaded, load};
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, data_set_of, evaluate_file};
-pub use self::planning::{Beginning, Plan, PlannedTensor, expected_memory, plan};
+pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
 pub use self::smoke::shortened;
 use self::tasks::{TaskSettings, TaskVisitor, with_task};
 pub use self::teacher::TeacherNetwork;
@@ -76,13 +77,12 @@ impl<'a> Experiment<'a> {
         self.config.total_steps()
     }
 
-    /// Runs the recipe in `folder`, from the weights in its [`INITIAL_FILE`] and learning from the network in its
-    /// [`TEACHER_FILE`], where it has them.
+    /// Runs the recipe in `folder`, with what it keeps for the run ([`Beginning::in_folder`]).
     ///
     /// # Errors
     /// [`TrainError`], as an [`ExperimentError`]; initial weights that are not the network's, a teacher of something else.
     pub fn train(
-        mut self,
+        self,
         device: &Device,
         folder: &mut RunFolder,
         start: Start,
@@ -96,7 +96,7 @@ impl<'a> Experiment<'a> {
             folder: &'r mut RunFolder,
             initial: Option<StoredModel>,
             /// Check sums of what is in the folder beside the recipe.
-            sums: Vec<(&'static str, u32)>,
+            sums: Vec<(&'static str, String)>,
             start: Start,
             stop: &'r AtomicBool,
             observe: O,
@@ -112,58 +112,25 @@ impl<'a> Experiment<'a> {
                     .into_iter()
                     .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
                 let settings = recipe.settings().into_iter().map(|(key, value)| (key, value.to_string()));
-                let sums = self.sums.into_iter().map(|(what, sum)| (what.to_owned(), format!("{sum:08x}")));
+                let sums = self.sums.into_iter().map(|(what, sum)| (what.to_owned(), sum));
                 let trainer = settings
                     .chain(sums)
                     .fold(trainer, |trainer, (fact, value)| trainer.with_fact(fact, value));
                 Ok(trainer.run(self.folder, self.start, self.observe)?)
             }
         }
-        let [initial, teacher] = [INITIAL_FILE, TEACHER_FILE].map(|name| folder.path().join(name));
-        let [initial, teacher] = [bytes_of(&initial)?, bytes_of(&teacher)?];
-        let sums = [("initial weights", &initial), ("teacher", &teacher)];
-        let sums = sums.into_iter().filter_map(|(what, bytes)| Some((what, check_sum(bytes.as_deref()?))));
-        let sums = sums.collect();
-        let initial =
-            initial.map(|bytes| StoredModel::from_bytes(&bytes)).transpose().map_err(LoadError::from)?;
-        let teacher = teacher.map(|bytes| TeacherNetwork::of_file(&bytes, self.recipe)).transpose()?;
-        if teacher.is_some() {
-            // The task's own loss has its share, in float steps, too; the float network is nobody's teacher then.
-            self.config.distillation = 0.0;
-        }
+        let beginning = Beginning::in_folder(folder.path(), self.recipe)?;
+        let (config, sums) = (beginning.config(self.recipe), check_sums(folder.path())?);
+        let Beginning { initial, teacher } = beginning;
         let settings = TaskSettings {
             variation: Some(self.recipe.variation()),
             teacher: teacher.map(|teacher| (teacher, device.clone())),
             ..TaskSettings::plain(self.recipe, self.recipe.data.validation)
         };
-        let run = Run {
-            experiment: self.recipe,
-            config: self.config,
-            device,
-            folder,
-            initial,
-            sums,
-            start,
-            stop,
-            observe,
-        };
+        let run =
+            Run { experiment: self.recipe, config, device, folder, initial, sums, start, stop, observe };
         with_task(&self.recipe.model, self.data, settings, run)
     }
-}
-
-/// What is in a file, where it is there.
-fn bytes_of(file: &Path) -> Result<Option<Vec<u8>>, ExperimentError> {
-    match file.is_file() {
-        true => Ok(Some(fewbit::read_file(file).map_err(LoadError::from)?)),
-        false => Ok(None),
-    }
-}
-
-/// A number that another file hardly shares.
-///
-/// A `.fewbit` file ends in its own CRC-32, and that of a text with its own behind it is the same for all texts.
-fn check_sum(file: &[u8]) -> u32 {
-    crc32fast::hash(&file[..file.len().saturating_sub(4)])
 }
 
 /// What files of a recipe say beside their tensors, so that `eval` can rebuild the network.

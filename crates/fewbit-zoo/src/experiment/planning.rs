@@ -8,31 +8,12 @@ use fewbit_burn::layout::parameters;
 use fewbit_burn::train::{RunPlan, Task, TrainConfig, Trainer};
 use fewbit_burn::{QuantizationConfig, StoredModel};
 
+use super::beginning::Beginning;
 use super::data::{Data, noise_validation};
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use super::teacher::TeacherNetwork;
 use super::{ExperimentError, metadata};
 use crate::recipe::Recipe;
-
-/// What a run is given beside its recipe and its data.
-#[derive(Clone, Debug, Default)]
-pub struct Beginning {
-    /// The weights to start from, in place of random ones.
-    pub initial: Option<StoredModel>,
-    /// Who teaches beside the labels.
-    pub teacher: Option<TeacherNetwork>,
-}
-
-impl Beginning {
-    /// The settings of a training in which the teacher takes the float network's place.
-    fn config(&self, recipe: &Recipe) -> TrainConfig {
-        let mut config = recipe.train_config();
-        if self.teacher.is_some() {
-            config.distillation = 0.0;
-        }
-        config
-    }
-}
 
 /// The plan of a recipe.
 #[derive(Clone, Debug, PartialEq)]

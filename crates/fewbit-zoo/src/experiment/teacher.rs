@@ -1,13 +1,15 @@
 //! A trained network that a run learns from, of whatever size: its file, and its way into the task.
 
+use burn::module::Module;
 use burn::tensor::Device;
 use fewbit::ContainerReader;
-use fewbit_burn::{LoadError, StoredModel, value_count};
+use fewbit_burn::{LoadError, StoredModel, StoredTensor, value_count};
 
 use super::{DATA, ExperimentError, MODEL};
 use crate::data::DataSetKind;
 use crate::models::{
-    ByteLanguageModel, ImageClassifier, ModelConfig, ModelInput, NetworkVisitor, Separator, WordLanguageModel,
+    AnyNetworkVisitor, ByteLanguageModel, ForAny, ImageClassifier, ModelConfig, ModelInput, NetworkVisitor,
+    Separator, WordLanguageModel,
 };
 use crate::recipe::Recipe;
 use crate::task::{ByteTutor, ImageTutor, Tutor};
@@ -69,7 +71,18 @@ impl TeacherNetwork {
             return Err(ExperimentError::ValueCount { found, needed: model.values() });
         }
         let weights = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-        Ok(Self { model, weights, share })
+        let is_finite = |tensor: &StoredTensor| match tensor {
+            StoredTensor::Float { values, .. } => values.iter().all(|value| value.is_finite()),
+            // A grid has no other points.
+            StoredTensor::Quantized(_) => true,
+        };
+        if let Some((name, _)) = weights.tensors.iter().find(|(_, tensor)| !is_finite(tensor)) {
+            return Err(ExperimentError::TeacherNotFinite { tensor: name.clone() });
+        }
+        let network = Self { model, weights, share };
+        // Whether the tensors are the network's, before anything is made of it.
+        network.model.accept(ForAny(Fits(&network.weights)))?;
+        Ok(network)
     }
 
     /// What it predicts of images, on `device`.
@@ -86,6 +99,17 @@ impl TeacherNetwork {
             OfAny::Bytes(tutor) => Ok(tutor),
             OfAny::Images(_) => unreachable!("checked by `of_file`"),
         }
+    }
+}
+
+/// Whether weights are those of a network.
+struct Fits<'w>(&'w StoredModel);
+
+impl AnyNetworkVisitor for Fits<'_> {
+    type Output = Result<(), ExperimentError>;
+
+    fn network<M: Module>(self, build: impl Fn(&Device) -> M) -> Self::Output {
+        Ok(self.0.load_into(build(&Device::flex())).map(drop)?)
     }
 }
 

@@ -323,6 +323,41 @@ mod tests {
         sizes::is_of_megabytes(86_567_656, 330.23);
     }
 
+    /// 400 images of which each keeps what a branch adds with a chance of 1/2, and then twice of it: a deviation of 10, of
+    /// which 5 are allowed.
+    #[test]
+    fn layers_are_left_out_image_by_image_and_later_ones_more_often() {
+        let config = VisionTransformerConfig {
+            dim: 8,
+            layers: 3,
+            heads: 2,
+            hidden: 8,
+            dropout: 0.0,
+            drop_path: 0.5,
+            ..Default::default()
+        };
+        let device = Device::flex().autodiff();
+        device.seed(1);
+        let model = config.init(&device);
+        let chances: Vec<f64> = model.blocks.iter().map(|block| block.drop_path.prob).collect();
+        assert_eq!(chances, [0.0, 0.25, 0.5]);
+        let added = model.blocks[2].kept(Tensor::ones([400, 2, 3], &device));
+        let added: Vec<f32> = added.into_data().try_into_vec().unwrap();
+        let images = added.chunks(6);
+        let kept = images.clone().filter(|image| image.iter().all(|value| *value == 2.0)).count();
+        let dropped = images.filter(|image| image.iter().all(|value| *value == 0.0)).count();
+        assert_eq!(kept + dropped, 400);
+        assert!((150..=250).contains(&kept), "{kept}");
+        // Evaluation has all layers whole.
+        let plain = config.init(&Device::flex());
+        let whole: Vec<f32> = plain.blocks[2]
+            .kept(Tensor::ones([4, 2, 3], &Device::flex()))
+            .into_data()
+            .try_into_vec()
+            .unwrap();
+        assert_eq!(whole, [1.0; 24]);
+    }
+
     #[test]
     fn values_agree_with_burn() {
         for attention_bias in [false, true] {

@@ -35,7 +35,7 @@ pub struct DataConfig {
     /// given, each batch is mixed one way or the other.
     #[serde(default)]
     pub cutmix: f64,
-    /// How many times in a row each training record is shown, varied anew.
+    /// How many times in a row each training image is shown, varied anew.
     #[serde(default = "DataConfig::default_repeats")]
     pub repeats: usize,
     /// Records (of text: bytes or words; of sound: tracks) at the end of the training set that are kept for validation.
@@ -169,8 +169,8 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// Whether the momentum of `sgd` is Nesterov's.
     pub nesterov: bool,
-    /// The share of the float network's predictions in what is learned from in quantized steps; the rest
-    /// are the labels.
+    /// The share of a teacher's predictions in what is learned from, the rest are the labels: of the float network in quantized
+    /// steps, or of a network that the run is given in all steps.
     pub distillation: f64,
     /// Of images: the share of each label that is spread over all classes.
     pub label_smoothing: f64,
@@ -316,11 +316,13 @@ impl DataConfig {
             ("erasing", self.erasing, is_image, "images"),
             ("mixup", self.mixup, is_image, "images"),
             ("cutmix", self.cutmix, is_image, "images"),
+            ("repeats", (self.repeats - 1) as f64, is_image, "images"),
         ];
         if let Some((key, value, _, of)) = needs.into_iter().find(|(_, value, fits, _)| *value > 0.0 && !fits)
         {
-            let needed = format!("0 for `{}`, which has no {of}", self.set);
-            return Err(SettingError::invalid(format!("data.{key}"), value, needed));
+            let (none, found) = if key == "repeats" { (1, value + 1.0) } else { (0, value) };
+            let needed = format!("{none} for `{}`, which has no {of}", self.set);
+            return Err(SettingError::invalid(format!("data.{key}"), found, needed));
         }
         match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(

@@ -7,7 +7,7 @@ use super::words::{
     Augment, Floats, Granularity, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation, Schedule,
     SizeEstimate,
 };
-use crate::data::DataSetKind;
+use crate::data::{DataSetKind, rand_augment};
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
 
@@ -33,7 +33,7 @@ const WEIGHT: Kind = Kind::Number { least: 0.0, most: 1e12 };
 pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
     let data = [
         ("augment", Kind::Choice(Augment::WORDS)),
-        ("rand_augment", Kind::Number { least: 0.0, most: 10.0 }),
+        ("rand_augment", Kind::Number { least: 0.0, most: rand_augment::MOST as f64 }),
         ("erasing", SHARE),
         ("mixup", ALPHA),
         ("cutmix", ALPHA),

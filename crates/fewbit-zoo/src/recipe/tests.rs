@@ -381,6 +381,10 @@ fn what_is_done_to_pictures_is_refused_where_there_are_none() {
         let refused = with("lm-tiny", key).unwrap_err().to_string();
         assert!(refused.contains(key) && refused.contains("no images"), "{refused}");
     }
+    let repeats = |recipe: &str| resolve(recipe, &[("data.repeats".to_owned(), "3".to_owned())]);
+    repeats("mnist").unwrap();
+    let refused = repeats("lm-tiny").unwrap_err().to_string();
+    assert!(refused.contains("`data.repeats` is 3") && refused.contains("1 for `text`"), "{refused}");
     with("resnet20", "data.rand_augment").unwrap();
     let refused = with("mnist", "data.rand_augment").unwrap_err().to_string();
     assert!(refused.contains("images in colour"), "{refused}");

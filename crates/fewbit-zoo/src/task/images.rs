@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 
 use super::labels::Labels;
-use super::pictures::{InFolders, InMemory, Part, Pictures};
+use super::pictures::{InFolders, InMemory, Part, Pictures, Variations};
 use super::tutor::ImageTutor;
 use crate::data::ImageData;
 use crate::data::augment::{Draw, Normalization};
@@ -104,7 +104,7 @@ impl<F> ImageTask<F> {
 
     /// The varied images and the labels of a training batch.
     fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> (Tensor<4>, Labels) {
-        let mut pixels = self.pixels(&self.train, &draws(batch, seed));
+        let mut pixels = self.pixels(&self.train, &draws(batch, seed), Variations::All);
         let share = draws(batch, seed).first().and_then(|&(_, draw)| {
             // A batch is drawn for by its first record.
             self.mixing.apply(&mut pixels, self.train.shape(), draw?)
@@ -115,8 +115,8 @@ impl<F> ImageTask<F> {
     }
 
     /// Images that cannot be read are black, and the first reason is kept for [`Task::failure`].
-    fn pixels(&self, set: &Part, draws: &[(usize, Option<Draw>)]) -> Vec<f32> {
-        set.normalised(draws).unwrap_or_else(|error| {
+    fn pixels(&self, set: &Part, draws: &[(usize, Option<Draw>)], variations: Variations) -> Vec<f32> {
+        set.normalised(draws, variations).unwrap_or_else(|error| {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert(error.to_string());
             vec![0.0; draws.len() * set.shape().values()]
@@ -167,9 +167,9 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
         }
     }
 
-    /// Without mixing: what half two images are is never seen in evaluation.
+    /// Crops alone: nothing is mixed, erased or inverted in evaluation.
     fn observe(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) {
-        let pixels = self.pixels(&self.train, &draws(batch, seed));
+        let pixels = self.pixels(&self.train, &draws(batch, seed), Variations::Crop);
         model.logits(self.tensor(pixels, batch.len(), device));
     }
 
@@ -192,7 +192,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
             Split::Test => &self.test,
         };
         let draws: Vec<_> = records.clone().map(|record| (record, None)).collect();
-        let images = self.tensor(self.pixels(set, &draws), draws.len(), device);
+        let images = self.tensor(self.pixels(set, &draws, Variations::All), draws.len(), device);
         let logits = model.logits(images);
         let logits: Vec<f32> = logits.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
         let classes = logits.len() / draws.len().max(1);
@@ -237,6 +237,59 @@ fn largest(logits: &[f32]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::augment::Augmentation;
+    use crate::data::{ImageSet, ImageShape};
+
+    const SHAPE: ImageShape = ImageShape { channels: 3, height: 12, width: 10 };
+
+    /// Eight pictures in colour, of two classes, varied in this way.
+    fn task(variation: Variation) -> ImageTask<()> {
+        let pixels = (0..8 * SHAPE.values()).map(|at| (at * at % 251) as u8).collect();
+        let train = ImageSet::new(SHAPE, 2, pixels, vec![0, 1, 1, 0, 0, 1, 0, 1]).unwrap();
+        let data = ImageData { test: train.range(0..1), train };
+        let normalization = Normalization::new(&[0.5; 3], &[0.25; 3]).unwrap();
+        ImageTask::new((), data, 0, normalization, Some(variation))
+    }
+
+    fn batch() -> Vec<BatchRecord> {
+        (0..8).map(|index| BatchRecord { epoch: 3, index }).collect()
+    }
+
+    fn pixels(task: &ImageTask<()>, variations: Variations) -> Vec<f32> {
+        task.pixels(&task.train, &draws(&batch(), 5), variations)
+    }
+
+    fn all() -> Variation {
+        let mixing = Mixing { mixup: 0.8, cutmix: 0.0 };
+        Variation { crop: Augmentation::CIFAR10, rand_augment: 9.0, erasing: 1.0, mixing }
+    }
+
+    #[test]
+    fn what_is_measured_on_batches_is_cropped_and_nothing_else() {
+        let cropped = pixels(&task(Augmentation::CIFAR10.into()), Variations::All);
+        assert_eq!(pixels(&task(all()), Variations::Crop), cropped);
+        for more in [Variation { rand_augment: 0.0, ..all() }, Variation { erasing: 0.0, ..all() }] {
+            assert_ne!(pixels(&task(more), Variations::All), cropped);
+            assert_ne!(pixels(&task(more), Variations::All), pixels(&task(all()), Variations::All));
+        }
+    }
+
+    #[test]
+    fn images_of_a_batch_and_their_labels_are_mixed_alike() {
+        let (whole, mixed) = (task(Variation { mixing: Mixing::NONE, ..all() }), task(all()));
+        let device = Device::flex();
+        let (plain, labels) = whole.batch(&batch(), 5, &device);
+        assert_eq!((labels.own_share, &labels.classes), (None, &vec![0, 1, 1, 0, 0, 1, 0, 1]));
+        let (images, labels) = mixed.batch(&batch(), 5, &device);
+        let share = labels.own_share.unwrap() as f32;
+        assert!((0.001..0.999).contains(&share), "{share}");
+        let numbers = |images: Tensor<4>| -> Vec<f32> { images.into_data().try_into_vec().unwrap() };
+        let (plain, images) = (numbers(plain), numbers(images));
+        let partners = plain.chunks(SHAPE.values()).rev().flatten();
+        for ((own, partner), mixed) in plain.iter().zip(partners).zip(images) {
+            assert!((share * own + (1.0 - share) * partner - mixed).abs() < 1e-5);
+        }
+    }
 
     #[test]
     fn the_first_of_equal_classes_wins_and_nan_is_never_right() {

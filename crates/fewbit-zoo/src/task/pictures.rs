@@ -13,6 +13,15 @@ use crate::data::rand_augment::rand_augment;
 use crate::data::variation::Variation;
 use crate::data::{DataError, ImageSet, ImageShape};
 
+/// Which of the variations that draws decide are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variations {
+    /// All.
+    All,
+    /// Crop and mirror image alone.
+    Crop,
+}
+
 /// Labelled images of one shape, as a network wants them.
 pub(super) trait Pictures: Debug + Send + Sync {
     /// Shape of each image.
@@ -28,7 +37,11 @@ pub(super) trait Pictures: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`DataError`] naming a file that cannot be read, or not as an image.
-    fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError>;
+    fn normalised(
+        &self,
+        wanted: &[(usize, Option<Draw>)],
+        variations: Variations,
+    ) -> Result<Vec<f32>, DataError>;
 }
 
 /// Images in memory.
@@ -53,7 +66,11 @@ impl Pictures for InMemory {
         self.set.label(record).into()
     }
 
-    fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError> {
+    fn normalised(
+        &self,
+        wanted: &[(usize, Option<Draw>)],
+        variations: Variations,
+    ) -> Result<Vec<f32>, DataError> {
         let shape = self.set.shape();
         let mut pixels = vec![0.0; wanted.len() * shape.values()];
         pixels.par_chunks_exact_mut(shape.values()).zip(wanted).for_each(|(out, &(record, draw))| {
@@ -61,6 +78,9 @@ impl Pictures for InMemory {
             let Some((draw, variation)) = draw.zip(self.variation) else {
                 return self.normalization.apply(image, shape, out);
             };
+            if variations == Variations::Crop {
+                return augment(image, shape, variation.crop, &self.normalization, draw, out);
+            }
             let changed = (variation.rand_augment > 0.0).then(|| {
                 let mut changed = image.to_vec();
                 rand_augment(&mut changed, shape, variation.rand_augment, draw);
@@ -97,7 +117,11 @@ impl Pictures for InFolders {
         self.set.label(record).into()
     }
 
-    fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError> {
+    fn normalised(
+        &self,
+        wanted: &[(usize, Option<Draw>)],
+        variations: Variations,
+    ) -> Result<Vec<f32>, DataError> {
         let wanted: Vec<_> = wanted
             .iter()
             .map(|&(record, draw)| (record, draw.filter(|_| self.variation.is_some())))
@@ -106,7 +130,7 @@ impl Pictures for InFolders {
         let mut pixels = vec![0.0; bytes.len()];
         let images = bytes.par_chunks_exact_mut(shape.values()).zip(&wanted);
         pixels.par_chunks_exact_mut(shape.values()).zip(images).for_each(|(out, (image, &(_, draw)))| {
-            let varied = draw.zip(self.variation);
+            let varied = draw.zip(self.variation).filter(|_| variations == Variations::All);
             if let Some((draw, variation)) = varied {
                 rand_augment(image, shape, variation.rand_augment, draw);
             }
@@ -151,9 +175,13 @@ impl Part {
         self.pictures.label(self.records.start + record)
     }
 
-    pub(super) fn normalised(&self, wanted: &[(usize, Option<Draw>)]) -> Result<Vec<f32>, DataError> {
+    pub(super) fn normalised(
+        &self,
+        wanted: &[(usize, Option<Draw>)],
+        variations: Variations,
+    ) -> Result<Vec<f32>, DataError> {
         let wanted: Vec<_> =
             wanted.iter().map(|&(record, draw)| (self.records.start + record, draw)).collect();
-        self.pictures.normalised(&wanted)
+        self.pictures.normalised(&wanted, variations)
     }
 }

@@ -250,6 +250,8 @@ fn total_bits(classes: &[(Class, f64)], scale: f64) -> f64 {
 mod tests {
     use fewbit_testing::Numbers;
 
+    use std::ops::Range;
+
     use super::*;
     use crate::{GridKind, RangeForm, RangeGranularity, ValueRange};
 
@@ -282,6 +284,43 @@ mod tests {
         assert_eq!(bits(&[0, 0]), [0]);
         assert_eq!([bits(&[-1]), bits(&[1]), bits(&[-2, 1]), bits(&[2])], [[1], [2], [2], [3]]);
         assert_eq!([bits(&[127]), bits(&[-129]), bits(&[i16::MIN])], [[8], [9], [16]]);
+    }
+
+    /// Groups of half a part, of a part and of more, the last ragged, against group by group.
+    #[test]
+    fn groups_of_any_size_are_counted_as_they_are() {
+        let mut numbers = Numbers::seeded(5);
+        let levels: Vec<i16> = (0..5 * PART / 2 + 7).map(|_| (numbers.normal() * 25.0) as i16).collect();
+        for size in [16, PART / 2 + 1, PART, PART + 3, levels.len()] {
+            let grouping = Grouping::new(GroupSize::new(size).unwrap(), levels.len());
+            let widths = needed(&levels, grouping);
+            let plain = |group: Range<usize>| {
+                let bits =
+                    |level: &i16| 16 - (level ^ (level >> 15)).leading_zeros() + u32::from(*level != 0);
+                levels[group].iter().map(bits).max().unwrap() as u8
+            };
+            let expected: Vec<u8> = grouping.ranges().map(plain).collect();
+            assert_eq!(widths.iter().map(|width| width.get()).collect::<Vec<_>>(), expected, "{size}");
+            let found = classes(&levels, grouping, &widths, 3);
+            assert_eq!(found.iter().map(|class| class.groups).sum::<u64>(), grouping.count() as u64);
+            for class in found {
+                let (mut counts, mut groups) = ([0u64; 256], 0);
+                for (group, _) in grouping.ranges().zip(&widths).filter(|(_, width)| **width == class.width) {
+                    levels[group].iter().for_each(|level| counts[(i32::from(*level) + 128) as usize] += 1);
+                    groups += 1;
+                }
+                assert!(class.counts == counts && class.beyond == 0, "{size}");
+                assert_eq!(class.groups, groups);
+            }
+            let mut codes = levels.clone();
+            for_each_group(&mut codes, grouping, &widths, |levels, width| {
+                levels.iter_mut().for_each(|level| *level = code(*level, width) as i16);
+            });
+            for (group, width) in grouping.ranges().zip(&widths) {
+                let is_code = |at: usize| codes[at] as u16 == code(levels[at], *width);
+                assert!(group.into_iter().all(is_code), "{size}");
+            }
+        }
     }
 
     /// Channels of very different spread, and one of zeros alone, cost less with a width each; weights all

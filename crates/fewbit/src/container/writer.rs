@@ -440,6 +440,7 @@ fn coded_form(
     let ranges = ranges::encode(&ranges_of_data(tensor), tensor.ranges().form(), shared_ranges);
     table.extend(ranges.directory);
     let mut data = coded.streams;
+    data.reserve_exact(ranges.streams.len());
     data.extend(ranges.streams);
     Form { encoding: Encoding::Coded, table, data, shared: Some((tables, ranges.shared)) }
 }

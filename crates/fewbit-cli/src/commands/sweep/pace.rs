@@ -22,8 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(30);
 const NEVER: usize = 1 << 30;
 
 /// The settings that decide what a step costs, or that begin the keys of such settings.
-const COSTLY: [&str; 9] = [
-    "data.set",
+const COSTLY: [&str; 10] = [
+    "data.",
     "model.",
     "quantization.method",
     "quantization.granularity",
@@ -31,6 +31,7 @@ const COSTLY: [&str; 9] = [
     "training.batch_size",
     "training.context",
     "training.distillation",
+    "training.label_smoothing",
     "training.optimizer",
 ];
 

@@ -62,11 +62,16 @@ impl Start {
         Ok(())
     }
 
-    /// Leaves what is given in the run folder `run`, where a run that has no checkpoint finds it.
+    /// Leaves what is given, and nothing else, in the run folder `run`, where a run that has no checkpoint finds it.
     pub(super) fn put_in(&self, run: &Path) -> Result<(), Failure> {
         for (words, kept) in self.kept() {
-            if let Some(kept) = kept {
-                write_atomically(&run.join(words.file), &kept.bytes)?;
+            let file = run.join(words.file);
+            match kept {
+                Some(kept) => write_atomically(&file, &kept.bytes)?,
+                None if file.exists() => {
+                    fs::remove_file(&file).map_err(|error| Failure::from(error).about(&file))?;
+                }
+                None => {}
             }
         }
         Ok(())
@@ -75,14 +80,16 @@ impl Start {
     /// Whether the run in the folder `run` was given what it would be given now; one that has not started may be given
     /// anything.
     pub(super) fn check_same(&self, run: &Path) -> Result<(), Failure> {
-        let is_under_way = has_checkpoint(run) || run.join(MODEL_FILE).exists();
+        if !has_checkpoint(run) && !run.join(MODEL_FILE).exists() {
+            return Ok(());
+        }
         for (words, given) in self.kept() {
             let path = given.map(|kept| kept.path.display().to_string());
             let (found, needed) = match (fs::read(run.join(words.file)).ok(), given, path) {
                 (Some(kept), Some(given), _) if kept == given.bytes => continue,
                 (Some(_), Some(_), Some(path)) => (words.given.replace("a ", "another "), path),
                 (Some(_), ..) => (words.given.to_owned(), words.without.to_owned()),
-                (None, Some(_), Some(path)) if is_under_way => (words.without.to_owned(), path),
+                (None, Some(_), Some(path)) => (words.without.to_owned(), path),
                 (None, ..) => continue,
             };
             let message = format!("`{}` started with {found}, a start with {needed} needed", run.display());

@@ -10,8 +10,8 @@ pub(super) fn auto_contrast(picture: &mut [u8], pixels: usize) {
     for channel in picture.chunks_exact_mut(pixels) {
         let (least, most) = channel.iter().fold((u8::MAX, 0), |(l, m), &v| (l.min(v), m.max(v)));
         if least < most {
-            let scale = 255.0 / f32::from(most - least);
-            channel.iter_mut().for_each(|value| *value = (f32::from(*value - least) * scale) as u8);
+            let stretched = |value: u8| 255 * u32::from(value - least) / u32::from(most - least);
+            channel.iter_mut().for_each(|value| *value = stretched(*value) as u8);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Pictures changed in colour and shape by operations that are drawn anew for each.
 //!
-//! RandAugment (Cubuk et al. 2019) in the form that DeiT was trained with (Touvron et al. 2021, section 6: two operations of
-//! magnitude 9 of 10, which strays by half): each of the two is one of fifteen, and is done every second time.
+//! RandAugment (Cubuk et al. 2019) with the operations and ranges that DeiT was trained with (Touvron et al. 2021, section 6: two
+//! operations of magnitude 9 of 10, which strays by half): each of the two is one of fifteen, and is done every second time.
+//! Where DeiT takes the colour between pixels from sixteen neighbours, four are taken here, and images of sets in memory are
+//! cropped and mirrored after these operations and not before.
 
 mod colours;
 mod geometry;
@@ -63,7 +65,7 @@ const ALL: [Operation; 15] = [
 /// Changes a picture `[3, height, width]` by two operations of about `magnitude`, from 0 to [`MOST`]; 0 leaves it as it is.
 ///
 /// # Panics
-/// If `picture` has another length than `shape`, or other than three channels.
+/// If `picture` has another length than `shape`, other than three channels, or no pixel.
 pub fn rand_augment(picture: &mut [u8], shape: ImageShape, magnitude: f32, draw: Draw) {
     assert_eq!((picture.len(), shape.channels), (shape.values(), 3), "a picture of three channels");
     if magnitude <= 0.0 {
@@ -100,8 +102,8 @@ impl Operation {
             Self::Brightness => colours::brighten(picture, factor),
             Self::Sharpness => colours::sharpen(picture, shape, factor),
             Self::Rotate => moved(Map::rotation(sign * 30.0 * strength)),
-            Self::ShearX => moved(Map::shear(sign * 0.3 * strength, 0.0)),
-            Self::ShearY => moved(Map::shear(0.0, sign * 0.3 * strength)),
+            Self::ShearX => moved(Map::shear(sign * 0.3 * strength, 0.0, shape)),
+            Self::ShearY => moved(Map::shear(0.0, sign * 0.3 * strength, shape)),
             Self::TranslateX => moved(Map::shift(sign * 0.45 * strength * shape.width as f32, 0.0)),
             Self::TranslateY => moved(Map::shift(0.0, sign * 0.45 * strength * shape.height as f32)),
         }
@@ -112,7 +114,7 @@ impl Operation {
 mod tests {
     use super::*;
 
-    const SHAPE: ImageShape = ImageShape { channels: 3, height: 9, width: 7 };
+    const SHAPE: ImageShape = ImageShape { channels: 3, height: 24, width: 28 };
 
     fn picture() -> Vec<u8> {
         (0..SHAPE.values()).map(|at| (37 * at % 251) as u8).collect()

@@ -1,0 +1,90 @@
+//! What a run is given beside its recipe and its data: weights to start from, and who teaches.
+
+use std::path::Path;
+
+use fewbit_burn::train::{INITIAL_FILE, TEACHER_FILE, TrainConfig};
+use fewbit_burn::{LoadError, StoredModel};
+use sha2::{Digest, Sha256};
+
+use super::ExperimentError;
+use super::teacher::TeacherNetwork;
+use crate::recipe::Recipe;
+
+/// What a run is given beside its recipe and its data.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// The weights to start from, in place of random ones.
+    pub initial: Option<StoredModel>,
+    /// Who teaches beside the labels.
+    pub teacher: Option<TeacherNetwork>,
+}
+
+impl Beginning {
+    /// What the run folder at `folder` keeps for a run of `recipe`.
+    ///
+    /// # Errors
+    /// [`ExperimentError`]: a file that is damaged, or a teacher of something else.
+    pub fn in_folder(folder: &Path, recipe: &Recipe) -> Result<Self, ExperimentError> {
+        let initial = bytes_of(&folder.join(INITIAL_FILE))?;
+        let initial = initial.map(|bytes| StoredModel::from_bytes(&bytes)).transpose();
+        let teacher = bytes_of(&folder.join(TEACHER_FILE))?;
+        let teacher = teacher.map(|bytes| TeacherNetwork::of_file(&bytes, recipe)).transpose()?;
+        Ok(Self { initial: initial.map_err(LoadError::from)?, teacher })
+    }
+
+    /// The settings of training with it.
+    pub(super) fn config(&self, recipe: &Recipe) -> TrainConfig {
+        let mut config = recipe.train_config();
+        if self.teacher.is_some() {
+            // The task's own loss has the teacher's share, in float steps, too; the float network teaches nobody then.
+            config.distillation = 0.0;
+        }
+        config
+    }
+}
+
+/// What the files in `folder` are told apart by, under the names that a checkpoint has for it.
+pub(super) fn check_sums(folder: &Path) -> Result<Vec<(&'static str, String)>, ExperimentError> {
+    let mut sums = Vec::new();
+    for (name, file) in [("initial weights", INITIAL_FILE), ("teacher", TEACHER_FILE)] {
+        if let Some(bytes) = bytes_of(&folder.join(file))? {
+            sums.push((name, check_sum(&bytes)));
+        }
+    }
+    Ok(sums)
+}
+
+/// A number that no other file has.
+///
+/// Not a CRC-32: a `.fewbit` file has its own behind its head and at its end, and that of a text with its own behind it is
+/// the same for all texts.
+fn check_sum(file: &[u8]) -> String {
+    Sha256::digest(file).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is in a file, where it is there.
+fn bytes_of(file: &Path) -> Result<Option<Vec<u8>>, ExperimentError> {
+    match file.is_file() {
+        true => Ok(Some(fewbit::read_file(file).map_err(LoadError::from)?)),
+        false => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fewbit::ContainerWriter;
+
+    use super::*;
+
+    /// Two files whose tensors have the same bytes under other names.
+    #[test]
+    fn files_that_differ_in_a_name_alone_have_other_check_sums() {
+        let [first, second] = ["a", "b"].map(|name| {
+            let mut writer = ContainerWriter::new();
+            writer.float(name, &[2], &[1.0, 2.0]).unwrap();
+            check_sum(&writer.to_bytes())
+        });
+        assert_ne!(first, second);
+        assert_eq!(first.len(), 16);
+    }
+}
