@@ -12,3 +12,16 @@ pub enum OnCorrupt {
     /// It is left out of the set, named and counted.
     Skip,
 }
+
+impl OnCorrupt {
+    /// The words, as a recipe writes them.
+    pub const WORDS: &[&str] = &[Self::Fail.word(), Self::Skip.word()];
+
+    /// The word, as a recipe and a file write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}

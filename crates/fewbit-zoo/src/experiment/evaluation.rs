@@ -9,7 +9,7 @@ use fewbit_burn::{LoadError, StoredModel, value_count};
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
-use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT, SKIP};
+use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT};
 use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::{BYTES, ModelConfig, ModelInput};
 use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT, MIN_SEGMENT};
@@ -115,7 +115,7 @@ pub fn evaluate_file(
     }
     let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
     let on_corrupt = match reader.metadata(ON_CORRUPT) {
-        Some(SKIP) => OnCorrupt::Skip,
+        Some(word) if word == OnCorrupt::Skip.word() => OnCorrupt::Skip,
         _ => OnCorrupt::Fail,
     };
     let data = load(set, path, &model, on_corrupt)?.data.without_training();

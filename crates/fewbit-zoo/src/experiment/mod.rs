@@ -39,7 +39,6 @@ pub(super) const BATCH: &str = "evaluation_batch_size";
 pub(super) const CONTEXT: &str = "context";
 /// Only where damaged items were left out.
 pub(super) const ON_CORRUPT: &str = "on_corrupt";
-pub(super) const SKIP: &str = "skip";
 
 /// A recipe with its data, ready to run.
 #[derive(Debug)]
@@ -144,7 +143,7 @@ fn metadata(recipe: &Recipe) -> Vec<(&'static str, String)> {
         (CONTEXT, recipe.window().to_string()),
     ];
     if recipe.data.on_corrupt == OnCorrupt::Skip {
-        entries.push((ON_CORRUPT, SKIP.to_owned()));
+        entries.push((ON_CORRUPT, OnCorrupt::Skip.word().to_owned()));
     }
     entries
 }

@@ -74,13 +74,16 @@ pub(super) fn with_task<V, O>(
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
-    model.accept(OnData { data, settings, visitor })
+    let epsilon = model.batch_norm_epsilon();
+    model.accept(OnData { data, settings, epsilon, visitor })
 }
 
 /// Puts the data beside a network.
 struct OnData<V> {
     data: Data,
     settings: TaskSettings,
+    /// Of the network's batch norms.
+    epsilon: Option<f64>,
     visitor: V,
 }
 
@@ -101,7 +104,8 @@ where
             _ => unreachable!("checked by `check_fit`"),
         };
         let tutor = teacher.map(|(network, device)| network.of_images(&device)).transpose()?;
-        self.visitor.visit(&task.with_label_smoothing(label_smoothing).with_tutor(tutor))
+        let task = task.with_label_smoothing(label_smoothing).with_batch_norm_epsilon(self.epsilon);
+        self.visitor.visit(&task.with_tutor(tutor))
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {

@@ -184,8 +184,6 @@ impl BasicBlock {
 }
 
 impl ImageClassifier for BasicResNet {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -155,8 +155,6 @@ impl DsCnn {
 }
 
 impl ImageClassifier for DsCnn {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -127,8 +127,6 @@ impl GlyphsCnn {
 }
 
 impl ImageClassifier for GlyphsCnn {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -119,8 +119,6 @@ impl MnistCnn {
 }
 
 impl ImageClassifier for MnistCnn {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -166,8 +166,6 @@ impl SeparableBlock {
 }
 
 impl ImageClassifier for MobileNet {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -61,9 +61,6 @@ pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// A network that sorts images into classes.
 pub trait ImageClassifier: Module + 'static {
-    /// The ε of its batch norms, where each may be stored as one scale and one shift per channel.
-    const BATCH_NORM_EPSILON: Option<f64> = None;
-
     /// The logit of each class: images `[N, channels, height, width]` give `[N, classes]`.
     fn logits(&self, images: Tensor<4>) -> Tensor<2>;
 }

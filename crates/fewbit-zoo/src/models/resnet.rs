@@ -215,8 +215,6 @@ impl ResNetBlock {
 }
 
 impl ImageClassifier for ResNet {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

@@ -197,8 +197,6 @@ impl WideBlock {
 }
 
 impl ImageClassifier for WideResNet {
-    const BATCH_NORM_EPSILON: Option<f64> = Some(super::BATCH_NORM_EPSILON);
-
     fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.forward(images)
     }

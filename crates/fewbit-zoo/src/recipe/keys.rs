@@ -7,7 +7,7 @@ use super::words::{
     Augment, Floats, Granularity, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation, Schedule,
     SizeEstimate,
 };
-use crate::data::{DataSetKind, rand_augment};
+use crate::data::{DataSetKind, OnCorrupt, rand_augment};
 use crate::models::ModelConfig;
 use crate::models::setting::{self, ABOVE_ZERO, Kind, Setting, SettingError};
 
@@ -39,7 +39,7 @@ pub(super) fn all(model_kind: Option<&str>) -> Vec<Setting> {
         ("cutmix", ALPHA),
         ("repeats", Kind::Count { least: 1, most: 64 }),
         ("validation", STEPS),
-        ("on_corrupt", Kind::Choice(&["fail", "skip"])),
+        ("on_corrupt", Kind::Choice(OnCorrupt::WORDS)),
     ];
     let quantization = [
         ("method", Kind::Choice(Method::WORDS)),

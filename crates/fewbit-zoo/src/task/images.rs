@@ -26,6 +26,7 @@ pub struct ImageTask<F> {
     fingerprint: u32,
     mixing: Mixing,
     label_smoothing: f64,
+    batch_norm_epsilon: Option<f64>,
     tutor: Option<ImageTutor>,
     /// Why an image of a batch could not be read.
     failure: Mutex<Option<String>>,
@@ -83,6 +84,7 @@ impl<F> ImageTask<F> {
             fingerprint,
             mixing: variation.map_or(Mixing::NONE, |variation| variation.mixing),
             label_smoothing: 0.0,
+            batch_norm_epsilon: None,
             tutor: None,
             failure: Mutex::new(None),
         }
@@ -92,6 +94,13 @@ impl<F> ImageTask<F> {
     #[must_use]
     pub fn with_label_smoothing(mut self, share: f64) -> Self {
         self.label_smoothing = share;
+        self
+    }
+
+    /// The same task with the ε of the network's batch norms, which then are one scale and one shift per channel in a file.
+    #[must_use]
+    pub fn with_batch_norm_epsilon(mut self, epsilon: Option<f64>) -> Self {
+        self.batch_norm_epsilon = epsilon;
         self
     }
 
@@ -138,7 +147,7 @@ impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     }
 
     fn batch_norm_epsilon(&self) -> Option<f64> {
-        M::BATCH_NORM_EPSILON
+        self.batch_norm_epsilon
     }
 
     fn metric(&self) -> Metric {
