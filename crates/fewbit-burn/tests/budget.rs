@@ -117,9 +117,9 @@ fn a_budget_beyond_use_is_no_error() {
     assert!(stored.mean_bits() > 6.0, "{}", stored.mean_bits());
 }
 
-/// With hardly a byte above the minimum whole groups and channels are zeros and take no bit.
+/// With hardly a byte above the minimum most weights are zeros (that these take no bits: `methods.rs`).
 #[test]
-fn groups_that_are_not_worth_a_bit_vanish() {
+fn weights_that_are_not_worth_a_bit_vanish() {
     let method = Method::Fewbit(StepConfig { group_size: 4, ..StepConfig::default() });
     let budget = minimum(&method) + 40;
     let (bytes, stored) = train(&config(method, budget)).unwrap();

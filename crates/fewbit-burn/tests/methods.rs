@@ -242,3 +242,38 @@ fn no_step_is_so_fine_that_a_weight_is_cut() {
         }
     }
 }
+
+/// Whole channels, and groups within the others, whose weights are below half a step: no bit in the file, and
+/// zeros in whatever reads it.
+#[test]
+fn channels_and_groups_that_round_to_nothing_take_no_bits() {
+    let (inputs, outputs, device) = (64, 32, autodiff());
+    let vanishes = |input: usize, output: usize| output.is_multiple_of(3) || input / 16 == output % 4;
+    let weight = |i: usize| {
+        let value = ((i * 37 % 41) as f32 - 20.5) / 20.0;
+        if vanishes(i / outputs, i % outputs) { 1e-3 * value } else { value }
+    };
+    let weights: Vec<f32> = (0..inputs * outputs).map(weight).collect();
+    for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel] {
+        let mut layer = LinearConfig::new(inputs, outputs).with_bias(false).init(&device);
+        let data = TensorData::new(weights.clone(), [inputs, outputs]);
+        layer.weight = layer.weight.map(|_| Tensor::from_data(data, &device).require_grad());
+        let method = Method::Fewbit(StepConfig { granularity, group_size: 16, ..StepConfig::default() });
+        let config = QuantizationConfig::new(method).with_min_tensor_size(0);
+        let (layer, quantizer) = config.attach(layer, 3).unwrap();
+        let count = learned(&layer).dims()[0];
+        let layer = layer.map(&mut Replace(TensorData::new(vec![-2.0f32; count], [count])));
+
+        let bytes = StoredModel::rounded(&layer, &quantizer).unwrap().to_bytes().unwrap();
+        let stored = StoredModel::from_bytes(&bytes).unwrap();
+        let StoredTensor::Quantized(tensor) = &stored.tensors["weight"] else { panic!("not quantized") };
+        let (values, groups) = (tensor.dequantize(), tensor.widths());
+        assert_eq!((tensor.shape(), groups.len()), ([outputs, inputs].as_slice(), outputs * inputs / 16));
+        for (group, width) in groups.iter().enumerate() {
+            let (output, input) = (group / 4, group % 4 * 16);
+            let found = &values[16 * group..16 * (group + 1)];
+            assert_eq!(width.get() == 0, vanishes(input, output), "{granularity:?}, group {group}");
+            assert_eq!(found.iter().all(|value| *value == 0.0), vanishes(input, output));
+        }
+    }
+}
