@@ -9,7 +9,7 @@ use super::history::Curve;
 use crate::report::metric;
 
 /// How many times as far from the best as the median file a file may be, to be drawn.
-const FARTHEST: f64 = 10.0;
+const FARTHEST: f64 = 5.0;
 
 /// A result as the plot has it: that of a run, or the mean of runs that differ only by their seed.
 #[derive(Clone, Debug, PartialEq)]

@@ -52,6 +52,7 @@ impl Table {
                     lot.turn == turn
                         && lot.rows[0].method == row.method
                         && lot.rows[0].metric == row.metric
+                        && is_same_width(lot.rows[0], row)
                         && lot.settings == settings
                 };
                 match lots.iter_mut().find(same) {
@@ -71,6 +72,13 @@ impl Table {
         let first = self.groups.first()?.metric.as_str();
         self.groups.iter().all(|group| group.metric == first).then_some(first)
     }
+}
+
+/// Rounding after training is done at the width that a run's file has room for, which may be another with another
+/// seed: networks of different widths have no mean.
+fn is_same_width(a: &ResultRow, b: &ResultRow) -> bool {
+    let is_rounded = matches!(a.method, Method::RoundedAfterTraining | Method::NearestAfterTraining);
+    !is_rounded || (a.mean_bits - b.mean_bits).abs() < 0.5
 }
 
 /// Rows that are one group, never none.
@@ -220,6 +228,24 @@ pub(super) mod tests {
         twice.metrics.results.push(twice.metrics.results[1].clone());
         let runs = [twice.clone(), twice];
         assert_eq!(words(&Table::of(&runs, None)), [" float 2", " DiffQ 2", " DiffQ 2"]);
+    }
+
+    #[test]
+    fn networks_rounded_to_different_widths_are_different_groups() {
+        let rounded = |seed: u32, bits: f64| {
+            let mut run = run(&format!("seed = {seed}"), 0.9, 100);
+            let row = ResultRow {
+                method: Method::RoundedAfterTraining,
+                mean_bits: bits,
+                ..run.metrics.results[1].clone()
+            };
+            run.metrics.results[1] = row;
+            run
+        };
+        let runs = [rounded(0, 3.0), rounded(1, 4.0), rounded(2, 3.0)];
+        let title = Method::RoundedAfterTraining.title();
+        let wanted = [" float 3".to_owned(), format!(" {title} 2"), format!(" {title} 1")];
+        assert_eq!(words(&Table::of(&runs, None)), wanted);
     }
 
     #[test]
