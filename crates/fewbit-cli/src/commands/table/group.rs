@@ -55,10 +55,16 @@ impl Table {
                         && is_same_width(lot.rows[0], row)
                         && lot.settings == settings
                 };
-                match lots.iter_mut().find(same) {
-                    Some(lot) => lot.rows.push(row),
-                    None => lots.push(Lot { settings: settings.clone(), turn, rows: vec![row] }),
+                if let Some(lot) = lots.iter_mut().find(same) {
+                    lot.rows.push(row);
+                    continue;
                 }
+                let lot = Lot { settings: settings.clone(), turn, rows: vec![row] };
+                // Beside others of the method, where these settings have some.
+                let beside =
+                    |other: &Lot<'_>| other.rows[0].method == row.method && other.settings == lot.settings;
+                let place = lots.iter().rposition(beside).map_or(lots.len(), |last| last + 1);
+                lots.insert(place, lot);
             }
         }
         let keys = by.map_or_else(|| columns(&lots), <[String]>::to_vec);
@@ -239,12 +245,13 @@ pub(super) mod tests {
                 mean_bits: bits,
                 ..run.metrics.results[1].clone()
             };
-            run.metrics.results[1] = row;
+            run.metrics.results.insert(1, row);
             run
         };
         let runs = [rounded(0, 3.0), rounded(1, 4.0), rounded(2, 3.0)];
         let title = Method::RoundedAfterTraining.title();
-        let wanted = [" float 3".to_owned(), format!(" {title} 2"), format!(" {title} 1")];
+        let wanted =
+            [" float 3".to_owned(), format!(" {title} 2"), format!(" {title} 1"), " DiffQ 3".to_owned()];
         assert_eq!(words(&Table::of(&runs, None)), wanted);
     }
 
