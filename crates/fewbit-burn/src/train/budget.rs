@@ -9,7 +9,7 @@ use fewbit::compress::{
 };
 use fewbit::{CodeEncoding, ContainerWriter};
 
-use super::controller::{START, SizeController};
+use super::controller::{APPROACH, START, SizeController};
 use super::outcome::TrainError;
 use super::state::State;
 use super::task::Task;
@@ -26,9 +26,12 @@ const GOOD: f64 = 0.9995;
 /// As much of the budget is not worth spending while training goes on.
 const ENOUGH: f64 = 0.998;
 
-/// How much finer steps get at once, in bits, and files that are tried for that.
-const FINEST_AT_ONCE: f32 = 0.5;
-const SPENDING_TRIES: u32 = 6;
+/// A file beyond this share of its budget is more than the last pass can trim without harm.
+const TOO_MUCH: f64 = 1.03;
+
+/// How much finer or coarser steps get at once, in bits, and files that are tried for that.
+const MOST_AT_ONCE: f32 = 0.5;
+const FITTING_TRIES: u32 = 6;
 
 /// Files that are tried at most.
 const TRIES: u32 = 28;
@@ -132,19 +135,25 @@ impl<T: Task> Trainer<'_, T> {
         Ok(stored.to_writer()?.bytes())
     }
 
-    /// `model` with its steps as much finer as the budget leaves room for, and the bytes of its file; `None`
-    /// where it leaves none that counts. Done while weights are rounded, because steps that training has
-    /// not seen lose more than the bytes are worth.
-    pub(super) fn spent(
+    /// `model` with its steps as much finer as the budget leaves room for, or as much coarser as it asks
+    /// for, and the bytes of its file; `None` where nothing counts that is left or too much. Done while
+    /// weights are rounded, because steps that training has not seen lose more than the bytes are worth:
+    /// in a short run λ alone may come too late. `done` is the share of the quantized steps that are done.
+    pub(super) fn fitted(
         &self,
         model: &T::Model,
         quantizer: &Quantizer,
         bytes: u64,
+        done: f64,
     ) -> Result<Option<(T::Model, u64)>, TrainError> {
         let Some(budget) = self.config.budget else { return Ok(None) };
         let weights = quantizer.sites().map(|site| site.grouping.len()).sum();
         let length = |coarser| self.bytes_of(model, quantizer, Trim { coarser, trade: 0.0 });
-        let found = finer_within(budget, bytes, weights, length)?;
+        let found = if done >= APPROACH && bytes as f64 > TOO_MUCH * budget as f64 {
+            Some(coarser_within(budget, length)?)
+        } else {
+            finer_within(budget, bytes, weights, length)?
+        };
         Ok(found.map(|(at, bytes)| {
             let mut shift = Shift { ids: quantizer.learned_ids(model), by: at.into() };
             (model.clone().map(&mut shift), bytes)
@@ -198,11 +207,11 @@ fn finer_within<E>(
     weights: usize,
     length: impl Fn(f32) -> Result<u64, E>,
 ) -> Result<Option<(f32, u64)>, E> {
-    let (mut found, mut low, mut high) = (None, -FINEST_AT_ONCE, 0.0);
+    let (mut found, mut low, mut high) = (None, -MOST_AT_ONCE, 0.0);
     let missing = (0.5 * (1.0 + ENOUGH) * budget as f64) as f32 - bytes as f32;
     // Half the step is a bit more for each weight.
     let mut at = -8.0 * missing / weights.max(1) as f32;
-    for _ in 0..SPENDING_TRIES {
+    for _ in 0..FITTING_TRIES {
         let now = found.map_or(bytes, |(_, bytes)| bytes);
         if now as f64 >= ENOUGH * budget as f64 {
             break;
@@ -219,6 +228,25 @@ fn finer_within<E>(
         }
         // As if bytes grew evenly.
         at *= missing / (finer as f32 - bytes as f32);
+    }
+    Ok(found)
+}
+
+/// How much coarser the steps of a file that is too large become, in bits, and its bytes then: as little as
+/// fits, and at most [`MOST_AT_ONCE`], which may not be enough. `length` tells the bytes.
+fn coarser_within<E>(budget: u64, length: impl Fn(f32) -> Result<u64, E>) -> Result<(f32, u64), E> {
+    let (mut low, mut found) = (0.0, (MOST_AT_ONCE, length(MOST_AT_ONCE)?));
+    if found.1 > budget {
+        return Ok(found);
+    }
+    for _ in 0..FITTING_TRIES {
+        let at = (low + found.0) / 2.0;
+        let bytes = length(at)?;
+        if bytes <= budget {
+            found = (at, bytes);
+        } else {
+            low = at;
+        }
     }
     Ok(found)
 }
@@ -261,7 +289,7 @@ mod tests {
             for bytes in [28_500, 29_500, 29_900] {
                 let (at, found) = spent(bytes, slope).unwrap();
                 assert!((29_940..=30_000).contains(&found), "{bytes}, {slope}: {found}");
-                assert!((-FINEST_AT_ONCE..0.0).contains(&at), "{at}");
+                assert!((-MOST_AT_ONCE..0.0).contains(&at), "{at}");
             }
         }
     }
@@ -271,6 +299,18 @@ mod tests {
         assert_eq!(spent(29_990, 1.0), None);
         assert_eq!(spent(30_100, 1.0), None);
         assert_eq!(spent(20_000, 0.0), None);
+    }
+
+    #[test]
+    fn what_is_too_much_becomes_coarser_steps_by_as_little_as_fits() {
+        for (bytes, slope) in [(31_000, 0.4), (31_000, 1.7), (33_000, 0.8)] {
+            let length = |coarser: f32| Ok::<_, ()>((bytes as f32 - coarser * slope * 10_000.0) as u64);
+            let (at, found) = coarser_within(30_000, length).unwrap();
+            assert!((29_840..=30_000).contains(&found), "{bytes}, {slope}: {found}");
+            assert!((0.0..=MOST_AT_ONCE).contains(&at), "{at}");
+        }
+        let length = |coarser: f32| Ok::<_, ()>((50_000.0 - 10_000.0 * coarser) as u64);
+        assert_eq!(coarser_within(30_000, length), Ok((MOST_AT_ONCE, 45_000)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const START: f64 = 1.5;
 
 /// The share of the quantized steps over which the target falls to the budget.
-const APPROACH: f64 = 0.35;
+pub(crate) const APPROACH: f64 = 0.35;
 
 /// What the target is above the budget: a last pass trims, but has nothing good to spend bytes on.
 const MARGIN: f64 = 1.004;

@@ -269,8 +269,8 @@ impl<'a, T: Task> Trainer<'a, T> {
         self.device.clone().autodiff()
     }
 
-    /// Sets the phase of the coming step and, now and then, measures the file and spends what it leaves of
-    /// the budget.
+    /// Sets the phase of the coming step and, now and then, measures the file and, once weights are rounded,
+    /// spends what it leaves of the budget or makes it fit.
     fn prepare_quantized(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
         let Some(quantizer) = &state.quantizer else { return Ok(()) };
         quantizer.control().set_mode(self.config.mode_at(state.step));
@@ -280,9 +280,10 @@ impl<'a, T: Task> Trainer<'a, T> {
             state.check_finite()?;
             let mut bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
             if self.config.mode_at(state.step) == Mode::StraightThrough
-                && let Some((model, more)) = self.spent(&state.model, quantizer, bytes)?
+                && let Some(fitted) =
+                    self.fitted(&state.model, quantizer, bytes, self.config.quantized_share(state.step))?
             {
-                (state.model, bytes) = (model, more);
+                (state.model, bytes) = fitted;
             }
             state.controller = state.controller.map(|mut controller| {
                 controller.measure(bytes);
