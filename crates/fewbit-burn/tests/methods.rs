@@ -32,8 +32,18 @@ const ALL: [RangeGranularity; 3] =
 /// A layer with a weight `[6, 4]` of numbers between -1 and 1.
 fn layer(method: Method, device: &Device) -> (Linear, Quantizer) {
     let weights: Vec<f32> = (0..24).map(|i| ((i * 37 % 41) as f32 - 20.0) / 20.0).collect();
-    let mut layer = LinearConfig::new(6, 4).with_bias(false).init(device);
-    let data = TensorData::new(weights, [6, 4]);
+    layer_of(weights, [6, 4], method, device)
+}
+
+/// A layer with this weight.
+fn layer_of(
+    weights: Vec<f32>,
+    [inputs, outputs]: [usize; 2],
+    method: Method,
+    device: &Device,
+) -> (Linear, Quantizer) {
+    let mut layer = LinearConfig::new(inputs, outputs).with_bias(false).init(device);
+    let data = TensorData::new(weights, [inputs, outputs]);
     layer.weight = layer.weight.map(|_| Tensor::from_data(data, device).require_grad());
     QuantizationConfig::new(method).with_min_tensor_size(0).attach(layer, 3).unwrap()
 }
@@ -255,12 +265,8 @@ fn channels_and_groups_that_round_to_nothing_take_no_bits() {
     };
     let weights: Vec<f32> = (0..inputs * outputs).map(weight).collect();
     for granularity in [RangeGranularity::Tensor, RangeGranularity::Channel] {
-        let mut layer = LinearConfig::new(inputs, outputs).with_bias(false).init(&device);
-        let data = TensorData::new(weights.clone(), [inputs, outputs]);
-        layer.weight = layer.weight.map(|_| Tensor::from_data(data, &device).require_grad());
         let method = Method::Fewbit(StepConfig { granularity, group_size: 16, ..StepConfig::default() });
-        let config = QuantizationConfig::new(method).with_min_tensor_size(0);
-        let (layer, quantizer) = config.attach(layer, 3).unwrap();
+        let (layer, quantizer) = layer_of(weights.clone(), [inputs, outputs], method, &device);
         let count = learned(&layer).dims()[0];
         let layer = layer.map(&mut Replace(TensorData::new(vec![-2.0f32; count], [count])));
 

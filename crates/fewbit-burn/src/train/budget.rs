@@ -277,10 +277,13 @@ fn trim(at: f64, has_trade: bool) -> Trim {
 mod tests {
     use super::*;
 
-    /// Files of 80,000 weights that grow by so many bits per weight and bit of the step.
+    /// The length of a file of 80,000 weights that grows by so many bits per weight and bit of the step.
+    fn length(bytes: u64, slope: f32) -> impl Fn(f32) -> Result<u64, ()> {
+        move |coarser| Ok((bytes as f32 - coarser * slope * 10_000.0) as u64)
+    }
+
     fn spent(bytes: u64, slope: f32) -> Option<(f32, u64)> {
-        let length = |coarser: f32| Ok::<_, ()>((bytes as f32 - coarser * slope * 10_000.0) as u64);
-        finer_within(30_000, bytes, 80_000, length).unwrap()
+        finer_within(30_000, bytes, 80_000, length(bytes, slope)).unwrap()
     }
 
     #[test]
@@ -304,13 +307,11 @@ mod tests {
     #[test]
     fn what_is_too_much_becomes_coarser_steps_by_as_little_as_fits() {
         for (bytes, slope) in [(31_000, 0.4), (31_000, 1.7), (33_000, 0.8)] {
-            let length = |coarser: f32| Ok::<_, ()>((bytes as f32 - coarser * slope * 10_000.0) as u64);
-            let (at, found) = coarser_within(30_000, length).unwrap();
+            let (at, found) = coarser_within(30_000, length(bytes, slope)).unwrap();
             assert!((29_840..=30_000).contains(&found), "{bytes}, {slope}: {found}");
             assert!((0.0..=MOST_AT_ONCE).contains(&at), "{at}");
         }
-        let length = |coarser: f32| Ok::<_, ()>((50_000.0 - 10_000.0 * coarser) as u64);
-        assert_eq!(coarser_within(30_000, length), Ok((MOST_AT_ONCE, 45_000)));
+        assert_eq!(coarser_within(30_000, length(50_000, 1.0)), Ok((MOST_AT_ONCE, 45_000)));
     }
 
     #[test]

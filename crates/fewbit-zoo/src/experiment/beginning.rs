@@ -10,6 +10,9 @@ use super::ExperimentError;
 use super::teacher::TeacherNetwork;
 use crate::recipe::Recipe;
 
+/// What files are told apart by, under the names that a checkpoint has for it.
+pub(super) type CheckSums = Vec<(&'static str, String)>;
+
 /// What a run is given beside its recipe and its data.
 #[derive(Clone, Debug, Default)]
 pub struct Beginning {
@@ -25,11 +28,22 @@ impl Beginning {
     /// # Errors
     /// [`ExperimentError`]: a file that is damaged, or a teacher of something else.
     pub fn in_folder(folder: &Path, recipe: &Recipe) -> Result<Self, ExperimentError> {
+        Ok(Self::with_check_sums(folder, recipe)?.0)
+    }
+
+    /// As [`in_folder`](Self::in_folder), and what its files are told apart by.
+    pub(super) fn with_check_sums(
+        folder: &Path,
+        recipe: &Recipe,
+    ) -> Result<(Self, CheckSums), ExperimentError> {
         let initial = bytes_of(&folder.join(INITIAL_FILE))?;
-        let initial = initial.map(|bytes| StoredModel::from_bytes(&bytes)).transpose();
         let teacher = bytes_of(&folder.join(TEACHER_FILE))?;
+        let files = [("initial weights", &initial), ("teacher", &teacher)];
+        let sums = files.into_iter().filter_map(|(name, bytes)| Some((name, check_sum(bytes.as_deref()?))));
+        let sums = sums.collect();
+        let initial = initial.map(|bytes| StoredModel::from_bytes(&bytes)).transpose();
         let teacher = teacher.map(|bytes| TeacherNetwork::of_file(&bytes, recipe)).transpose()?;
-        Ok(Self { initial: initial.map_err(LoadError::from)?, teacher })
+        Ok((Self { initial: initial.map_err(LoadError::from)?, teacher }, sums))
     }
 
     /// The settings of training with it.
@@ -41,17 +55,6 @@ impl Beginning {
         }
         config
     }
-}
-
-/// What the files in `folder` are told apart by, under the names that a checkpoint has for it.
-pub(super) fn check_sums(folder: &Path) -> Result<Vec<(&'static str, String)>, ExperimentError> {
-    let mut sums = Vec::new();
-    for (name, file) in [("initial weights", INITIAL_FILE), ("teacher", TEACHER_FILE)] {
-        if let Some(bytes) = bytes_of(&folder.join(file))? {
-            sums.push((name, check_sum(&bytes)));
-        }
-    }
-    Ok(sums)
 }
 
 /// A number that no other file has.

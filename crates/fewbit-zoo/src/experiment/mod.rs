@@ -19,7 +19,7 @@ use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, TrainConfig, Tr
 use fewbit_burn::{QuantizationConfig, StoredModel};
 
 pub use self::beginning::Beginning;
-use self::beginning::check_sums;
+use self::beginning::CheckSums;
 pub use self::calibration::Calibrator;
 use self::data::{Data, Loaded, load};
 pub use self::error::ExperimentError;
@@ -95,7 +95,7 @@ impl<'a> Experiment<'a> {
             folder: &'r mut RunFolder,
             initial: Option<StoredModel>,
             /// Check sums of what is in the folder beside the recipe.
-            sums: Vec<(&'static str, String)>,
+            sums: CheckSums,
             start: Start,
             stop: &'r AtomicBool,
             observe: O,
@@ -118,8 +118,8 @@ impl<'a> Experiment<'a> {
                 Ok(trainer.run(self.folder, self.start, self.observe)?)
             }
         }
-        let beginning = Beginning::in_folder(folder.path(), self.recipe)?;
-        let (config, sums) = (beginning.config(self.recipe), check_sums(folder.path())?);
+        let (beginning, sums) = Beginning::with_check_sums(folder.path(), self.recipe)?;
+        let config = beginning.config(self.recipe);
         let Beginning { initial, teacher } = beginning;
         let settings = TaskSettings {
             variation: Some(self.recipe.variation()),

@@ -312,17 +312,16 @@ impl DataConfig {
             _ => (false, false),
         };
         let needs = [
-            ("rand_augment", self.rand_augment, is_colour, "images in colour"),
-            ("erasing", self.erasing, is_image, "images"),
-            ("mixup", self.mixup, is_image, "images"),
-            ("cutmix", self.cutmix, is_image, "images"),
-            ("repeats", (self.repeats - 1) as f64, is_image, "images"),
+            ("rand_augment", self.rand_augment, 0.0, is_colour, "images in colour"),
+            ("erasing", self.erasing, 0.0, is_image, "images"),
+            ("mixup", self.mixup, 0.0, is_image, "images"),
+            ("cutmix", self.cutmix, 0.0, is_image, "images"),
+            ("repeats", self.repeats as f64, 1.0, is_image, "images"),
         ];
-        if let Some((key, value, _, of)) = needs.into_iter().find(|(_, value, fits, _)| *value > 0.0 && !fits)
-        {
-            let (none, found) = if key == "repeats" { (1, value + 1.0) } else { (0, value) };
+        let is_refused = |(_, value, none, fits, _): &(_, f64, f64, bool, _)| value > none && !fits;
+        if let Some((key, value, none, _, of)) = needs.into_iter().find(is_refused) {
             let needed = format!("{none} for `{}`, which has no {of}", self.set);
-            return Err(SettingError::invalid(format!("data.{key}"), found, needed));
+            return Err(SettingError::invalid(format!("data.{key}"), value, needed));
         }
         match self.set.training_images() {
             Some(records) if self.validation >= records => Err(SettingError::invalid(
