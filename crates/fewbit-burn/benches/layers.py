@@ -62,6 +62,15 @@ wide = leaf(2048, 1024)
 row("GELU 2048x1024", lambda: F.gelu(wide), wide)
 logits, targets = leaf(2048, 256), torch.arange(2048) % 256
 row("cross entropy 2048x256", lambda: F.cross_entropy(logits, targets), logits)
+wide, teacher = leaf(2048, 5000), torch.randn(2048, 5000)
+
+
+def distilled():
+    soft = (F.softmax(teacher, 1) * F.log_softmax(wide, 1)).sum(1).mean()
+    return 0.5 * F.cross_entropy(wide, targets) - 0.5 * soft
+
+
+row("distilled cross entropy 2048x5000", distilled, wide)
 table, tokens = nn.Embedding(256, 256), targets.view(16, 128)
 row("embedding 16x128, 256 wide", lambda: table(tokens), *table.parameters())
 packed = leaf(16, 128, 768)

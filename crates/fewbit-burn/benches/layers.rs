@@ -112,6 +112,13 @@ fn main() {
         loss.forward(logits.clone(), targets.clone())
     });
 
+    let [logits, teacher] = [numbers([2048, 5000]), numbers([2048, 5000]).detach()];
+    let mixed = || nn::distilled_cross_entropy(logits.clone(), targets.clone(), teacher.clone(), 0.5);
+    row("distilled cross entropy 2048x5000", &mixed, &|| {
+        let soft = activation::softmax(teacher.clone(), 1) * activation::log_softmax(logits.clone(), 1);
+        soft.sum() * (-0.5 / 2048.0) + loss.forward(logits.clone(), targets.clone()) * 0.5
+    });
+
     let burns = EmbeddingConfig::new(256, 256).init(&device());
     let ours: nn::Embedding = burns.clone().into();
     let tokens = targets.clone().reshape([16, 128]);

@@ -237,6 +237,48 @@ fn cross_entropies_agree_and_a_class_that_is_not_there_is_named() {
 }
 
 #[test]
+fn distilled_cross_entropies_agree_with_the_formula() {
+    for (rows, classes) in [(1, 2), (7, 10), (130, 256)] {
+        let logits = numbers([rows, classes], 12);
+        let teacher = numbers([rows, classes], 13).detach();
+        let targets: Vec<i64> = (0..rows as i64).map(|row| row * 7 % classes as i64).collect();
+        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &device());
+        for share in [0.0, 0.3, 1.0] {
+            let found = nn::distilled_cross_entropy(logits.clone(), targets.clone(), teacher.clone(), share);
+            let hard = CrossEntropyLossConfig::new().init(&device()).forward(logits.clone(), targets.clone());
+            let log = activation::log_softmax(logits.clone(), 1);
+            let soft = (activation::softmax(teacher.clone(), 1) * log).sum_dim(1).mean().neg();
+            let expected = hard * (1.0 - share) + soft * share;
+            agree(found, expected, |a, b| same_gradient!(a, b, logits, "logits"), "loss");
+        }
+    }
+}
+
+/// Where our operations do not run burn's do: on tensors with gradient checkpointing.
+#[test]
+fn rows_of_a_distilled_cross_entropy_have_weights_of_their_own() {
+    let weights = [[1.0f32, 0.0], [0.0, 2.0], [0.5, 0.25]];
+    let targets = [3i32, 0, 4];
+    let devices = [device(), device().gradient_checkpointing()];
+    let of = |device: &Device| {
+        let leaf = |seed| {
+            let values = Numbers::seeded(seed).weights(15);
+            Tensor::<2>::from_data(TensorData::new(values, [3, 5]), device).require_grad()
+        };
+        let (logits, teacher) = (leaf(1), leaf(2));
+        let (targets, weights) = (Tensor::from_ints(targets, device), Tensor::from_floats(weights, device));
+        let loss = nn::distilled_cross_entropy_of_rows(logits.clone(), targets, teacher.clone(), weights);
+        let gradients = loss.backward();
+        assert!(teacher.grad(&gradients).is_none(), "a teacher learns nothing");
+        (values(loss), values(logits.grad(&gradients).unwrap()))
+    };
+    let [(loss, slopes), (expected, expected_slopes)] = devices.each_ref().map(of);
+    for (found, expected) in loss.iter().chain(&slopes).zip(expected.iter().chain(&expected_slopes)) {
+        assert!((found - expected).abs() < 1e-5, "{found}, burn has {expected}");
+    }
+}
+
+#[test]
 fn embeddings_agree_where_indices_repeat() {
     let burns = EmbeddingConfig::new(11, 5).init(&device());
     let ours: nn::Embedding = burns.clone().into();

@@ -144,7 +144,7 @@ fn loss_of_row(sum: f32, largest: f32, at_target: f32) -> f64 {
 
 /// `e^difference` of a difference that is not above 0.
 #[inline(always)]
-fn power(difference: f32) -> f32 {
+pub(crate) fn power(difference: f32) -> f32 {
     // Below, `f32` knows no more than 0. Written so that NaN passes.
     let below = difference < -87.0;
     let power = exp(if below { -87.0 } else { difference });
@@ -152,7 +152,7 @@ fn power(difference: f32) -> f32 {
 }
 
 #[inline(always)]
-fn largest(row: &[f32]) -> f32 {
+pub(crate) fn largest(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = row.as_chunks::<LANES>();
     for chunk in whole {

@@ -45,6 +45,7 @@ mod bits;
 mod convolution;
 mod cross_entropy;
 mod dispatch;
+mod distillation;
 mod elementwise;
 mod embedding;
 mod gradient;
@@ -84,6 +85,7 @@ pub use cross_entropy::cross_entropy;
 pub use dispatch::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 pub use dispatch::{Avx2, Avx512};
+pub use distillation::distilled_cross_entropy;
 pub use elementwise::{add_to, sum_of};
 pub use embedding::{embedding, embedding_gradient};
 pub use gradient::{noise_gradient, write_noise_gradient};

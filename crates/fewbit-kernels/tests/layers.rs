@@ -2,8 +2,9 @@
 
 use fewbit_kernels::{
     NormalizedRows, PoolShape, Window, add_to, average_pool, average_pool_gradient, bias_gelu, cross_entropy,
-    embedding, embedding_gradient, gelu, gelu_gradient, global_average_pool, global_average_pool_gradient,
-    layer_norm, layer_norm_gradient, max_pool, max_pool_gradient, relu, relu_gradient, sum_of,
+    distilled_cross_entropy, embedding, embedding_gradient, gelu, gelu_gradient, global_average_pool,
+    global_average_pool_gradient, layer_norm, layer_norm_gradient, max_pool, max_pool_gradient, relu,
+    relu_gradient, sum_of,
 };
 use fewbit_testing::Numbers;
 
@@ -50,6 +51,9 @@ fn everything() -> Vec<u32> {
     }
 
     keep(&[cross_entropy(&x, WIDTH, &indices, Some(&mut out)).unwrap()]);
+    keep(&out);
+    let weights = vec![[0.25, 0.75]; ROWS];
+    keep(&[distilled_cross_entropy(&x, &g, WIDTH, &indices, &weights, &mut out).unwrap()]);
     keep(&out);
     embedding(&x, WIDTH, &indices, &mut out).unwrap();
     keep(&out);

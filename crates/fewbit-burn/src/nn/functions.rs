@@ -57,7 +57,7 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
 
 /// The mean cross entropy in nats of logits `[rows, classes]`, of which a `share` is against the
 /// distribution that a teacher's logits stand for and the rest against classes `[rows]` (Hinton et al.
-/// 2015, at a temperature of 1): shape `[1]`.
+/// 2015, at a temperature of 1): shape `[1]`. Nothing flows back to the teacher.
 ///
 /// # Panics
 /// If a class is not among those of the logits.
@@ -67,8 +67,27 @@ pub fn distilled_cross_entropy(
     teacher: Tensor<2>,
     share: f64,
 ) -> Tensor<1> {
-    let [rows, _] = logits.dims();
-    let likely = softmax(teacher, 1);
-    let soft = (likely * log_softmax(logits.clone(), 1)).sum() * (-share / rows.max(1) as f64);
-    if share >= 1.0 { soft } else { soft + cross_entropy(logits, classes) * (1.0 - share) }
+    let ([rows, _], device) = (logits.dims(), logits.device());
+    let weights = Tensor::<2>::from_floats([[1.0 - share, share]], &device) / rows.max(1) as f64;
+    distilled_cross_entropy_of_rows(logits, classes, teacher, weights.repeat(&[rows, 1]))
+}
+
+/// The sum over rows of what [`distilled_cross_entropy`] takes the mean of, where each row has weights of its own: `[rows,
+/// 2]`, of the cross entropy with its class and of that with what the teacher predicts.
+///
+/// # Panics
+/// If a class is not among those of the logits.
+pub fn distilled_cross_entropy_of_rows(
+    logits: Tensor<2>,
+    classes: Tensor<1, Int>,
+    teacher: Tensor<2>,
+    weights: Tensor<2>,
+) -> Tensor<1> {
+    if runs_on(&logits) && runs_on(&teacher) {
+        return operation::cross_entropy::distilled_cross_entropy(logits, classes, teacher, weights);
+    }
+    let (likely, log) = (softmax(teacher.detach(), 1), log_softmax(logits, 1));
+    let label = log.clone().gather(1, classes.unsqueeze_dim(1));
+    let taught = (likely * log).sum_dim(1);
+    (Tensor::cat(vec![label, taught], 1) * weights).sum().neg()
 }

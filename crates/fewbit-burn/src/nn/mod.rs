@@ -34,7 +34,10 @@ pub use attention::self_attention;
 pub use batch_norm::BatchNorm;
 pub use conv2d::Conv2d;
 pub use embedding::Embedding;
-pub use functions::{add, cross_entropy, distilled_cross_entropy, fork, gelu, mean_of_pixels, relu};
+pub use functions::{
+    add, cross_entropy, distilled_cross_entropy, distilled_cross_entropy_of_rows, fork, gelu, mean_of_pixels,
+    relu,
+};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;

@@ -49,6 +49,7 @@ pub use wide_resnet::{WideBlock, WideResNet, WideResNetConfig};
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
+use fewbit_burn::train::Teacher;
 
 /// Values that one byte can take: the tokens of the language models.
 pub const BYTES: usize = 256;
@@ -82,6 +83,13 @@ pub trait WordLanguageModel: Module {
     /// −ln of the chance of each target, `[N·T]`, sequence by sequence. Position `t` sees words `0..=t` only.
     fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], device: &Device) -> Tensor<1>;
 
-    /// ln of the chance of every next word, `[N·T, vocabulary]`: a great deal of memory.
-    fn log_probabilities(&self, sequences: &[Vec<u32>], device: &Device) -> Tensor<2>;
+    /// The mean of the nats of targets and, of which the teacher says the share, of those of the words that it expects:
+    /// shape `[1]`.
+    fn distilled_nats(
+        &self,
+        sequences: &[Vec<u32>],
+        targets: &[Vec<u32>],
+        teacher: &Teacher<Self>,
+        device: &Device,
+    ) -> Tensor<1>;
 }

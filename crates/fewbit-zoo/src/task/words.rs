@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use fewbit_burn::nn::distilled_cross_entropy;
+use burn::tensor::{Device, Tensor};
 use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
 
 use super::windows::Windows;
@@ -65,7 +64,6 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
         model.nats(&words, &targets, device).mean()
     }
 
-    /// Takes the memory of two full distributions: words of the batch × words of the vocabulary, for each network.
     fn distilled_loss(
         &self,
         model: &M,
@@ -75,13 +73,7 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
         device: &Device,
     ) -> Tensor<1> {
         let [words, targets] = self.text.batch(batch, seed);
-        let targets: Vec<i64> = targets.concat().into_iter().map(i64::from).collect();
-        let shape = [targets.len()];
-        let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, shape), device);
-        let predicted = Tensor::from_inner(teacher.model.log_probabilities(&words, &teacher.device));
-        // Logarithms of probabilities are logits.
-        let logits = model.log_probabilities(&words, device);
-        distilled_cross_entropy(logits, targets, predicted, teacher.share)
+        model.distilled_nats(&words, &targets, teacher, device)
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
@@ -127,9 +119,14 @@ mod tests {
             self.logit.val().repeat(&[targets.concat().len()]) + (VOCABULARY as f64).ln()
         }
 
-        fn log_probabilities(&self, sequences: &[Vec<u32>], _: &Device) -> Tensor<2> {
-            let rows = sequences.concat().len();
-            self.logit.val().reshape([1, 1]).repeat(&[rows, VOCABULARY]) - (VOCABULARY as f64).ln()
+        fn distilled_nats(
+            &self,
+            sequences: &[Vec<u32>],
+            targets: &[Vec<u32>],
+            _: &Teacher<Self>,
+            device: &Device,
+        ) -> Tensor<1> {
+            self.nats(sequences, targets, device).mean()
         }
     }
 

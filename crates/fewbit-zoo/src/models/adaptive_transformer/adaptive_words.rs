@@ -3,9 +3,9 @@
 
 use burn::module::Module;
 use burn::nn::{EmbeddingConfig, Initializer, LinearConfig};
-use burn::tensor::activation::log_softmax;
+use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use fewbit_burn::nn::{Embedding, Linear};
+use fewbit_burn::nn::{Embedding, Linear, distilled_cross_entropy_of_rows};
 
 use super::config::BandSize;
 
@@ -88,23 +88,67 @@ impl AdaptiveWords {
     /// If a target is not of the [`vocabulary`](Self::vocabulary), or there is not one for each state.
     pub fn nats(&self, states: Tensor<2>, targets: &[u32], device: &Device) -> Tensor<1> {
         assert_eq!(states.dims()[0], targets.len(), "targets of as many states");
-        let frequent = self.bands[0].words();
         let members = self.members(targets);
-        let mut entries: Vec<i64> = targets.iter().map(|&word| i64::from(word)).collect();
-        for (other, members) in members[1..].iter().enumerate() {
-            for &position in &members.positions {
-                entries[position as usize] = (frequent + other) as i64;
-            }
-        }
-        let mut nats = picked(self.head(states.clone()), integers(entries, device)).neg();
+        let entries = integers(self.entries(targets, &members), device);
+        let mut nats = picked(log_softmax(self.head(states.clone()), 1), entries).neg();
         for (band, members) in self.bands.iter().zip(members).skip(1) {
             if members.is_empty() {
                 continue;
             }
             let positions = integers(members.positions, device);
             let own = states.clone().select(0, positions.clone());
-            let within = picked(band.tail(own), integers(members.rows, device)).neg();
+            let within = picked(log_softmax(band.tail(own), 1), integers(members.rows, device)).neg();
             nats = nats.select_assign(0, positions, within, IndexingUpdateOp::Add);
+        }
+        nats
+    }
+
+    /// The mean of the nats of targets and of those of a `teacher`'s words, which has a `share` in it: the cross entropy with
+    /// the chances that it gives every word from states of its own. N states of each and N targets give `[1]`.
+    ///
+    /// The chance of a word is that of its band times its own in the band, so that the cross entropy is that of the heads,
+    /// and that of each band times its chance: what would be a chance of every word is never made.
+    ///
+    /// # Panics
+    /// As [`nats`](Self::nats), or if the teacher has other bands.
+    pub fn distilled_nats(
+        &self,
+        states: Tensor<2>,
+        targets: &[u32],
+        (teacher, taught): (&Self, Tensor<2>),
+        share: f64,
+        device: &Device,
+    ) -> Tensor<1> {
+        let count = targets.len();
+        assert_eq!(states.dims()[0], count, "targets of as many states");
+        let members = self.members(targets);
+        let entries = integers(self.entries(targets, &members), device);
+        // What the chances weigh: those of labels are 1 in the band of the target.
+        let weights = |label: Tensor<2>, taught: Tensor<2>| {
+            Tensor::cat(vec![label * (1.0 - share), taught * share], 1) / count.max(1) as f64
+        };
+        let ones = || Tensor::<2>::ones([count, 1], device);
+        let head = teacher.head(taught.clone());
+        let bands = softmax(head.clone(), 1);
+        let mut nats = distilled_cross_entropy_of_rows(
+            self.head(states.clone()),
+            entries,
+            Tensor::from_inner(head),
+            weights(ones(), ones()),
+        );
+        let frequent = self.bands[0].words();
+        let bands_of_both = self.bands.iter().zip(&teacher.bands).zip(members).skip(1);
+        for (other, ((band, teacher), members)) in bands_of_both.enumerate() {
+            let (mut rows, mut label) = (vec![0; count], vec![0.0f32; count]);
+            for (&position, row) in members.positions.iter().zip(members.rows) {
+                (rows[position as usize], label[position as usize]) = (row, 1.0);
+            }
+            let label = Tensor::from_data(TensorData::new(label, [count, 1]), device);
+            let chance = Tensor::from_inner(bands.clone().narrow(1, frequent + other, 1));
+            let tail = Tensor::from_inner(teacher.tail(taught.clone()));
+            let logits = band.tail(states.clone());
+            let rows = integers(rows, device);
+            nats = nats + distilled_cross_entropy_of_rows(logits, rows, tail, weights(label, chance));
         }
         nats
     }
@@ -112,22 +156,34 @@ impl AdaptiveWords {
     /// ln of the chance of every word: states `[N, dim]` give `[N, words]`, all of it in memory at once.
     pub fn log_probabilities(&self, states: Tensor<2>) -> Tensor<2> {
         let frequent = self.bands[0].words();
-        let head = self.head(states.clone());
+        let head = log_softmax(self.head(states.clone()), 1);
         let mut parts = vec![head.clone().narrow(1, 0, frequent)];
         for (other, band) in self.bands[1..].iter().enumerate() {
-            parts.push(band.tail(states.clone()) + head.clone().narrow(1, frequent + other, 1));
+            let within = log_softmax(band.tail(states.clone()), 1);
+            parts.push(within + head.clone().narrow(1, frequent + other, 1));
         }
         Tensor::cat(parts, 1)
     }
 
-    /// ln of the chance of each frequent word, then of each other band: `[N, words of the first band + other bands]`.
+    /// The logit of each frequent word, then of each other band: `[N, words of the first band + other bands]`.
     fn head(&self, states: Tensor<2>) -> Tensor<2> {
         let words = self.bands[0].logits(states.clone());
-        let logits = match &self.clusters {
+        match &self.clusters {
             Some(clusters) => Tensor::cat(vec![words, clusters.forward(states)], 1),
             None => words,
-        };
-        log_softmax(logits, 1)
+        }
+    }
+
+    /// The entry of the head for each word, of which `members` says what is in which band.
+    fn entries(&self, words: &[u32], members: &[Members]) -> Vec<i64> {
+        let frequent = self.bands[0].words();
+        let mut entries: Vec<i64> = words.iter().map(|&word| i64::from(word)).collect();
+        for (other, members) in members[1..].iter().enumerate() {
+            for &position in &members.positions {
+                entries[position as usize] = (frequent + other) as i64;
+            }
+        }
+        entries
     }
 
     /// The members of each band among `words`.
@@ -160,9 +216,9 @@ impl Band {
         self.projection.forward(self.embedding.forward(rows.unsqueeze_dim(0))).flatten(0, 1)
     }
 
-    /// ln of the chance of each of its words among them: `[N, dim]` to `[N, words]`.
+    /// The logit of each of its words among them: `[N, dim]` to `[N, words]`.
     fn tail(&self, states: Tensor<2>) -> Tensor<2> {
-        log_softmax(self.logits(states.matmul(self.projection.weight.val().transpose())), 1)
+        self.logits(states.matmul(self.projection.weight.val().transpose()))
     }
 
     /// `[N, width]` to the logit of each word, `[N, words]`.

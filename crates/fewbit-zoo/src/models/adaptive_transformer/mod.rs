@@ -17,6 +17,7 @@ use burn::module::Module;
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use fewbit_burn::nn::LayerNorm;
+use fewbit_burn::train::Teacher;
 
 use super::{TransformerBlock, WordLanguageModel};
 
@@ -95,7 +96,16 @@ impl WordLanguageModel for AdaptiveTransformer {
         self.words.nats(self.states(sequences, device), &targets.concat(), device)
     }
 
-    fn log_probabilities(&self, sequences: &[Vec<u32>], device: &Device) -> Tensor<2> {
-        self.words.log_probabilities(self.states(sequences, device))
+    fn distilled_nats(
+        &self,
+        sequences: &[Vec<u32>],
+        targets: &[Vec<u32>],
+        teacher: &Teacher<Self>,
+        device: &Device,
+    ) -> Tensor<1> {
+        let taught = teacher.model.states(sequences, &teacher.device);
+        let states = self.states(sequences, device);
+        let teacher_words = (&teacher.model.words, taught);
+        self.words.distilled_nats(states, &targets.concat(), teacher_words, teacher.share, device)
     }
 }

@@ -37,6 +37,10 @@ fn published() -> AdaptiveTransformerConfig {
     }
 }
 
+fn log_probabilities(model: &AdaptiveTransformer, words: &[Vec<u32>], device: &Device) -> Tensor<2> {
+    model.words.log_probabilities(model.states(words, device))
+}
+
 fn values(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().unwrap()
 }
@@ -95,7 +99,7 @@ fn the_chances_of_all_words_sum_to_one() {
     device.seed(0);
     for cutoffs in [vec![4, 7], vec![5], Vec::new()] {
         let model = AdaptiveTransformerConfig { cutoffs, ..small() }.init(&device);
-        let log = model.log_probabilities(&[vec![0, 5, 11], vec![3, 3, 6]], &device);
+        let log = log_probabilities(&model, &[vec![0, 5, 11], vec![3, 3, 6]], &device);
         assert_eq!(log.dims(), [6, 12]);
         for sum in values(log.exp().sum_dim(1).squeeze_dim(1)) {
             assert!((sum - 1.0).abs() < 1e-5, "{sum}");
@@ -114,13 +118,47 @@ fn nats_are_those_of_the_chances_in_whichever_band_the_target_is() {
     for targets in [[down, up], [vec![4; 12], vec![6; 12]]] {
         let picked: Vec<i32> = targets.concat().iter().map(|&word| word as i32).collect();
         let picked = Tensor::<1, Int>::from_ints(picked.as_slice(), &device).unsqueeze_dim(1);
-        let log = model.log_probabilities(&words, &device).gather(1, picked);
+        let log = log_probabilities(&model, &words, &device).gather(1, picked);
         let expected = values(log.squeeze_dim::<1>(1).neg());
         let found = values(model.nats(&words, &targets, &device));
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
         }
         assert_eq!(found.len(), 24);
+    }
+}
+
+/// The loss and all gradients are those of the chances of all twelve words.
+#[test]
+fn distilled_nats_are_those_of_the_chances_of_all_words() {
+    let (plain, device) = (Device::flex(), Device::flex().autodiff());
+    plain.seed(3);
+    let words = [vec![0, 5, 11, 2, 7], vec![3, 3, 6, 10, 1]];
+    let targets = [vec![5, 11, 2, 7, 8], vec![3, 6, 10, 1, 9]];
+    let picked: Vec<i32> = targets.concat().iter().map(|&word: &u32| word as i32).collect();
+    let picked = Tensor::<1, Int>::from_ints(picked.as_slice(), &device);
+    for cutoffs in [vec![4, 7], vec![5], Vec::new()] {
+        let config = AdaptiveTransformerConfig { cutoffs, dropout: 0.0, ..small() };
+        let model = config.init(&device);
+        for share in [0.0, 0.4, 1.0] {
+            let teacher = Teacher { model: config.init(&plain), share, device: plain.clone() };
+            let found = model.distilled_nats(&words, &targets, &teacher, &device);
+            let predicted = Tensor::from_inner(log_probabilities(&teacher.model, &words, &plain));
+            let log = log_probabilities(&model, &words, &device);
+            let soft = (predicted.exp() * log.clone()).sum_dim(1).mean().neg();
+            let hard = log.gather(1, picked.clone().unsqueeze_dim(1)).mean().neg();
+            let expected = soft * share + hard * (1.0 - share);
+            let (loss, exact) = (values(found.clone())[0], values(expected.clone())[0]);
+            assert!((loss - exact).abs() < 1e-5 * exact, "{share}: {loss}, {exact}");
+            let (found, expected) = (found.backward(), expected.backward());
+            for weight in model.words.bands.iter().map(|band| band.embedding.weight.val()) {
+                let [found, expected] = [&found, &expected]
+                    .map(|gradients| values(weight.grad(gradients).unwrap().flatten(0, 1)));
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!((found - expected).abs() < 1e-5, "{share}: {found}, {expected}");
+                }
+            }
+        }
     }
 }
 
