@@ -10,7 +10,7 @@ use fewbit_burn::calibration::Calibration;
 use fewbit_burn::train::Task;
 
 use super::ExperimentError;
-use super::data::{Data, load};
+use super::data::{Data, of_recipe};
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
 use crate::models::BATCH_NORM_MOMENTUM;
 use crate::recipe::Recipe;
@@ -32,7 +32,7 @@ impl<'a> Calibrator<'a> {
     /// # Errors
     /// [`ExperimentError`] for the data, or where they do not fit the model or are fewer.
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>, records: usize) -> Result<Self, ExperimentError> {
-        let loaded = load(recipe.data.set, path, &recipe.model, recipe.data.on_corrupt)?;
+        let loaded = of_recipe(recipe, path)?;
         let data = loaded.data.last(records, recipe.window())?;
         Ok(Self { recipe, data })
     }

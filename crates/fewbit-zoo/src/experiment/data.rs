@@ -39,11 +39,19 @@ pub(super) struct Loaded {
     pub(super) skipped: Vec<String>,
 }
 
-/// The records of a set for `model`, which says how large pictures of sounds are and how many words are known.
+/// The records that `recipe` is for.
+pub(super) fn of_recipe(recipe: &Recipe, path: Option<&Path>) -> Result<Loaded, ExperimentError> {
+    let data = &recipe.data;
+    load(data.set, path, &recipe.model, data.validation, data.on_corrupt)
+}
+
+/// The records of a set for `model`, which says how large pictures of sounds are and how many words are known; words that
+/// are held back for `validation` are not.
 pub(super) fn load(
     set: DataSetKind,
     path: Option<&Path>,
     model: &ModelConfig,
+    validation: usize,
     on_corrupt: OnCorrupt,
 ) -> Result<Loaded, ExperimentError> {
     if let Some(path) = path.filter(|_| !set.needs_path()) {
@@ -57,7 +65,8 @@ pub(super) fn load(
                 ModelInput::Words { vocabulary } => vocabulary,
                 _ => usize::MAX,
             };
-            Data::Words(words::load(path_given(set, path)?, KnownWords { most, least_count: 1 })?)
+            let known = KnownWords { most, least_count: 1, held_back: validation };
+            Data::Words(words::load(path_given(set, path)?, known)?)
         }
         (DataSetKind::Keywords, ModelInput::Images { shape: [_, frames, bands], .. }) => {
             let found = keywords::load(path_given(set, path)?, frames, bands, on_corrupt)?;

@@ -9,7 +9,7 @@ use fewbit_burn::{LoadError, StoredModel, value_count};
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
-use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT};
+use super::{BATCH, CONTEXT, DATA, ExperimentError, MODEL, ON_CORRUPT, VALIDATION};
 use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::{BYTES, ModelConfig, ModelInput};
 use crate::recipe::{MAX_CONTEXT, MAX_EVALUATION_BATCH, MAX_SEGMENT, MIN_SEGMENT};
@@ -118,7 +118,11 @@ pub fn evaluate_file(
         Some(word) if word == OnCorrupt::Skip.word() => OnCorrupt::Skip,
         _ => OnCorrupt::Fail,
     };
-    let data = load(set, path, &model, on_corrupt)?.data.without_training();
+    let validation = match reader.metadata(VALIDATION) {
+        Some(_) => number(VALIDATION, 0, usize::MAX)?,
+        None => 0,
+    };
+    let data = load(set, path, &model, validation, on_corrupt)?.data.without_training();
     let settings = TaskSettings {
         set,
         validation: 0,

@@ -21,14 +21,14 @@ use fewbit_burn::{QuantizationConfig, StoredModel};
 pub use self::beginning::Beginning;
 use self::beginning::CheckSums;
 pub use self::calibration::Calibrator;
-use self::data::{Data, Loaded, load};
+use self::data::{Data, Loaded, of_recipe};
 pub use self::error::ExperimentError;
 pub use self::evaluation::{Evaluation, data_set_of, evaluate_file};
 pub use self::planning::{Plan, PlannedTensor, expected_memory, plan};
 pub use self::smoke::shortened;
 use self::tasks::{TaskSettings, TaskVisitor, with_task};
 pub use self::teacher::TeacherNetwork;
-use crate::data::OnCorrupt;
+use crate::data::{DataSetKind, OnCorrupt};
 use crate::models::{AnyNetworkVisitor, ForAny};
 use crate::recipe::Recipe;
 
@@ -37,6 +37,8 @@ pub(super) const MODEL: &str = "model";
 pub(super) const DATA: &str = "data";
 pub(super) const BATCH: &str = "evaluation_batch_size";
 pub(super) const CONTEXT: &str = "context";
+/// Only for words: as many may have been held back, which the network does not know.
+pub(super) const VALIDATION: &str = "validation";
 /// Only where damaged items were left out.
 pub(super) const ON_CORRUPT: &str = "on_corrupt";
 
@@ -55,7 +57,7 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// [`ExperimentError`] for the data, or where the two do not fit.
     pub fn prepare(recipe: &'a Recipe, path: Option<&Path>) -> Result<Self, ExperimentError> {
-        let Loaded { data, skipped } = load(recipe.data.set, path, &recipe.model, recipe.data.on_corrupt)?;
+        let Loaded { data, skipped } = of_recipe(recipe, path)?;
         data.check_validation(recipe.data.validation, recipe.window())?;
         check_method(recipe)?;
         Ok(Self { recipe, config: recipe.train_config(), data, skipped })
@@ -142,6 +144,9 @@ fn metadata(recipe: &Recipe) -> Vec<(&'static str, String)> {
         (BATCH, recipe.training.evaluation_batch_size.to_string()),
         (CONTEXT, recipe.window().to_string()),
     ];
+    if recipe.data.set == DataSetKind::Words {
+        entries.push((VALIDATION, recipe.data.validation.to_string()));
+    }
     if recipe.data.on_corrupt == OnCorrupt::Skip {
         entries.push((ON_CORRUPT, OnCorrupt::Skip.word().to_owned()));
     }

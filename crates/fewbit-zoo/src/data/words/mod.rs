@@ -40,6 +40,9 @@ pub struct KnownWords {
     pub most: usize,
     /// How often a word must be there.
     pub least_count: u64,
+    /// Words at the end of the training part that count for nothing, where they are held back for want of a validation
+    /// part: they are to be as strange as those of the test part.
+    pub held_back: usize,
 }
 
 impl WordSet {
@@ -66,7 +69,7 @@ impl WordSet {
 /// `test.txt`; plain or gzip, and then with `.gz` after the name.
 ///
 /// Where there is no training part, the validation part is trained on, and the set has no validation part of its own.
-/// The vocabulary is that of the training part.
+/// The vocabulary is that of the training part, less what is held back.
 ///
 /// # Errors
 /// [`DataError::NotFound`] without a test part, or with neither of the other two; [`DataError::NotUtf8`];
@@ -85,6 +88,8 @@ pub fn load(path: &Path, known: KnownWords) -> Result<WordSet, DataError> {
         (None, None) => return Err(not_found(TRAIN)),
     };
     let text = read(&train)?;
+    let held_back = if validation.is_some() { 0 } else { known.held_back };
+    let known = KnownWords { held_back, ..known };
     let vocabulary = Vocabulary::of(&text, known, &train)?;
     let encode = |text: &str, file: &Path| match vocabulary.encode(text) {
         words if words.len() < MIN_PART_WORDS => {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-const ALL: KnownWords = KnownWords { most: 100, least_count: 1 };
+const ALL: KnownWords = KnownWords { most: 100, least_count: 1, held_back: 0 };
 
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -96,6 +96,40 @@ fn without_a_training_part_the_validation_part_is_trained_on() {
     assert_eq!((set.train, set.validation, set.test), (vec![2, 3, 1], None, vec![3, 1]));
 }
 
+/// The last three of seven words are held back, a line's end among them: of them `a` is known from before, `c` is not.
+#[test]
+fn words_that_are_held_back_are_strangers() {
+    let parts = [
+        (
+            "valid.txt",
+            b"a b
+a c a
+"
+            .as_slice(),
+        ),
+        ("test.txt", b"b c\n".as_slice()),
+    ];
+    let known = KnownWords { held_back: 3, ..ALL };
+    let set = load(folder(&parts).path(), known).unwrap();
+    assert_eq!(set.vocabulary.words(), ["<unk>", "<eos>", "a", "b"]);
+    assert_eq!((set.train, set.test), (vec![2, 3, 1, 2, 0, 2, 1], vec![3, 0, 1]));
+    // Nothing is held back of a training part beside a validation part, and more than there is is all.
+    let whole = [
+        (
+            "train.txt",
+            b"a b
+a c a
+"
+            .as_slice(),
+        ),
+        parts[1],
+        ("valid.txt", b"d d\n".as_slice()),
+    ];
+    assert_eq!(load(folder(&whole).path(), known).unwrap().vocabulary.words().len(), 5);
+    let most = KnownWords { held_back: 100, ..ALL };
+    assert_eq!(load(folder(&parts).path(), most).unwrap().vocabulary.words(), ["<unk>", "<eos>"]);
+}
+
 #[test]
 fn a_part_that_is_not_there_is_named() {
     for (files, part) in [
@@ -177,7 +211,7 @@ fn wikitext_has_its_published_number_of_words() {
         println!("skipped: no {}", folder.display());
         return;
     }
-    let known = KnownWords { most: 100_000, least_count: 1 };
+    let known = KnownWords { most: 100_000, ..ALL };
     let set = load(&folder, known).unwrap();
     assert_eq!((set.train.len(), set.validation, set.test.len()), (217_646, None, 245_569));
     assert_eq!(set.vocabulary.words().len(), 13_775 + 2);

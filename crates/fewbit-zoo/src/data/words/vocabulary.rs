@@ -39,7 +39,11 @@ impl Vocabulary {
     pub(super) fn of(text: &str, known: KnownWords, file: &Path) -> Result<Self, DataError> {
         let always = [UNKNOWN, LINE_END];
         let mut found: HashMap<&str, Found> = HashMap::new();
-        for word in words_of(text).filter(|word| !always.contains(word)) {
+        let counted = match known.held_back {
+            0 => usize::MAX,
+            held_back => words_of(text).count().saturating_sub(held_back),
+        };
+        for word in words_of(text).take(counted).filter(|word| !always.contains(word)) {
             let place = found.len();
             found.entry(word).or_insert(Found { times: 0, place }).times += 1;
             if found.len() > MAX_DIFFERENT_WORDS {
