@@ -99,32 +99,14 @@ fn without_a_training_part_the_validation_part_is_trained_on() {
 /// The last three of seven words are held back, a line's end among them: of them `a` is known from before, `c` is not.
 #[test]
 fn words_that_are_held_back_are_strangers() {
-    let parts = [
-        (
-            "valid.txt",
-            b"a b
-a c a
-"
-            .as_slice(),
-        ),
-        ("test.txt", b"b c\n".as_slice()),
-    ];
+    let text = b"a b\na c a\n".as_slice();
+    let parts = [("valid.txt", text), ("test.txt", b"b c\n".as_slice())];
     let known = KnownWords { held_back: 3, ..ALL };
     let set = load(folder(&parts).path(), known).unwrap();
     assert_eq!(set.vocabulary.words(), ["<unk>", "<eos>", "a", "b"]);
     assert_eq!((set.train, set.test), (vec![2, 3, 1, 2, 0, 2, 1], vec![3, 0, 1]));
     // Nothing is held back of a training part beside a validation part, and more than there is is all.
-    let whole = [
-        (
-            "train.txt",
-            b"a b
-a c a
-"
-            .as_slice(),
-        ),
-        parts[1],
-        ("valid.txt", b"d d\n".as_slice()),
-    ];
+    let whole = [("train.txt", text), parts[1], ("valid.txt", b"d d\n".as_slice())];
     assert_eq!(load(folder(&whole).path(), known).unwrap().vocabulary.words().len(), 5);
     let most = KnownWords { held_back: 100, ..ALL };
     assert_eq!(load(folder(&parts).path(), most).unwrap().vocabulary.words(), ["<unk>", "<eos>"]);
