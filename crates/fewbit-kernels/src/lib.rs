@@ -49,6 +49,7 @@ mod distillation;
 mod elementwise;
 mod embedding;
 mod gradient;
+mod group_values;
 mod key;
 mod law;
 mod layer_norm;

@@ -2,10 +2,10 @@
 //!
 //! They give the bits of the fast paths and are what these are tested against.
 
-use crate::gradient::{COLUMNS_PER_STRIP, LARGEST_SMALL_GROUP, ROWS_PER_PIECE};
+use crate::gradient::{LARGEST_SMALL_GROUP, ROWS_PER_PIECE, columns_per_strip};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Gaussian, NoiseLaw, Uniform, noise_at};
-use crate::layout::{GroupLayout, Plan};
+use crate::layout::{GroupLayout, Plan, Swap};
 use crate::range::NonFinite;
 use crate::tile::{CHUNK, LANES};
 
@@ -50,7 +50,7 @@ pub fn noisy_weights(
 /// Twin of [`noise_gradient`](crate::noise_gradient): the same sums, in the same order.
 ///
 /// # Panics
-/// When a transposed layout is not of this many weights.
+/// When a swapped layout is not of this many weights.
 pub fn noise_gradient(gradient: &[f32], layout: GroupLayout, key: NoiseKey, law: NoiseLaw) -> Vec<f32> {
     let products: Vec<f32> =
         (0..).zip(gradient).map(|(index, gradient)| gradient * noise(key, law, index)).collect();
@@ -60,9 +60,7 @@ pub fn noise_gradient(gradient: &[f32], layout: GroupLayout, key: NoiseKey, law:
         }
         Plan::Runs { group_size } => sums_of_runs(&products, group_size),
         Plan::Bands { columns, group_size, bands } => sums_of_bands(&products, columns, group_size, bands),
-        Plan::Crossing { rows, columns, group_size } => {
-            sums_of_crossing(&products, rows, columns, group_size)
-        }
+        Plan::Crossing { inner, .. } => sums_of_crossing(&products, layout, inner),
     }
 }
 
@@ -119,13 +117,16 @@ fn sums_of_bands(products: &[f32], columns: usize, group_size: usize, bands: usi
 }
 
 /// Per group, in `f64`: strip of columns after strip, row after row of each.
-fn sums_of_crossing(products: &[f32], rows: usize, columns: usize, group_size: usize) -> Vec<f32> {
-    let mut totals = vec![0.0f64; products.len().div_ceil(group_size)];
-    for first_column in (0..columns).step_by(COLUMNS_PER_STRIP) {
+fn sums_of_crossing(products: &[f32], layout: GroupLayout, inner: usize) -> Vec<f32> {
+    let Some(Swap { rows, columns, .. }) = layout.swap(products.len()) else { return Vec::new() };
+    let mut totals = vec![0.0f64; layout.group_count(products.len())];
+    let strip = columns_per_strip(inner) * inner;
+    for first in (0..columns * inner).step_by(strip) {
         let mut sums = vec![0.0f64; totals.len()];
         for row in 0..rows {
-            for column in first_column..(first_column + COLUMNS_PER_STRIP).min(columns) {
-                sums[(column * rows + row) / group_size] += f64::from(products[row * columns + column]);
+            for place in first..(first + strip).min(columns * inner) {
+                let index = row * columns * inner + place;
+                sums[layout.group_of(index)] += f64::from(products[index]);
             }
         }
         totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);

@@ -28,6 +28,10 @@ fn transposed(rows: usize, columns: usize, group_size: usize) -> GroupLayout {
     GroupLayout::Transposed { rows, columns, group_size: NonZeroUsize::new(group_size).unwrap() }
 }
 
+fn swapped(rows: usize, columns: usize, inner: usize, group_size: usize) -> GroupLayout {
+    GroupLayout::Swapped { rows, columns, inner, group_size: NonZeroUsize::new(group_size).unwrap() }
+}
+
 /// Lengths around every place where a path changes, with group sizes of each path.
 fn cases() -> Vec<(usize, GroupLayout)> {
     let mut cases = Vec::new();
@@ -53,6 +57,14 @@ fn cases() -> Vec<(usize, GroupLayout)> {
             cases.push((rows * columns, transposed(rows, columns, group_size)));
         }
     }
+    for (rows, columns, inner) in
+        [(2, 2, 2), (3, 5, 9), (9, 1, 4), (5, 7, 1), (4, 6, 0), (17, 33, 3), (64, 16, 9), (20, 30, 300)]
+    {
+        for group_size in [1, 2, 8, 27, 100, rows * inner + 1, 1 << 40] {
+            cases.push((rows * columns * inner, swapped(rows, columns, inner, group_size)));
+        }
+    }
+    cases.push((64 * 128 * 25, swapped(64, 128, 25, 64 * 25)));
     cases
 }
 

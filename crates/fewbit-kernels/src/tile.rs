@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Law, PAIRS, first_pair, write_words};
+use crate::layout::{Plan, Swap};
 
 /// Weights of one piece of work: a few tens of microseconds, a whole number of blocks.
 pub(crate) const CHUNK: usize = 1 << 16;
@@ -222,34 +223,66 @@ pub(crate) fn sum_of_run(run: &[f32]) -> f32 {
     lanes[0]
 }
 
-/// The group and the place within it of one weight, kept while walking down a row.
+/// The pieces of `first..first + count` that lie in one block each, and in one row of `plan`.
+#[inline(always)]
+pub(crate) fn stretches(plan: Plan, first: usize, count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let row = plan.row_length().unwrap_or(usize::MAX);
+    let mut row_end = (first / row + 1).saturating_mul(row);
+    let mut begin = first;
+    std::iter::from_fn(move || {
+        if begin == row_end {
+            row_end += row;
+        }
+        let end = (begin + 1).next_multiple_of(BLOCK).min(first + count).min(row_end);
+        let piece = (begin, end - begin);
+        begin = end;
+        (piece.1 > 0).then_some(piece)
+    })
+}
+
+/// The group and the place within it of one weight, kept while walking along a row of memory whose axes
+/// are swapped.
 ///
-/// In a transposed layout the next weight of a row is `rows` further in stored order; adding that
-/// in two parts saves a division per weight.
+/// The next weight of a row is the next in stored order too within `inner` weights, and else
+/// `(rows - 1) * inner + 1` further; adding that in two parts saves a division per weight.
 pub(crate) struct GroupWalker {
     pub(crate) group: usize,
     place: usize,
     whole: usize,
     rest: usize,
+    /// Weights before the next jump, this one included.
+    left: usize,
+    inner: usize,
     group_size: usize,
 }
 
 impl GroupWalker {
-    /// Stands on the weight at `stored` and will go on by `stride`.
-    pub(crate) fn new(stored: usize, stride: usize, group_size: usize) -> Self {
+    /// Stands on the weight at `index` of memory.
+    pub(crate) fn new(Swap { rows, columns, inner }: Swap, group_size: usize, index: usize) -> Self {
+        let (block, within) = (index / inner, index % inner);
+        let stored = (block % columns * rows + block / columns) * inner + within;
+        let jump = (rows - 1) * inner + 1;
         Self {
             group: stored / group_size,
             place: stored % group_size,
-            whole: stride / group_size,
-            rest: stride % group_size,
+            whole: jump / group_size,
+            rest: jump % group_size,
+            left: inner - within,
+            inner,
             group_size,
         }
     }
 
     #[inline(always)]
     pub(crate) fn advance(&mut self) {
-        self.group += self.whole;
-        self.place += self.rest;
+        self.left -= 1;
+        if self.left == 0 {
+            self.left = self.inner;
+            self.group += self.whole;
+            self.place += self.rest;
+        } else {
+            self.place += 1;
+        }
         if self.place >= self.group_size {
             self.place -= self.group_size;
             self.group += 1;

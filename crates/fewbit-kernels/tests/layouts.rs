@@ -6,19 +6,24 @@ use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw, add_noise, noise_gradient,
 use proptest::prelude::*;
 
 /// Group by group from the definition: transpose, cut, and sum in f64.
-fn groups_of_stored_order(rows: usize, columns: usize, group_size: usize) -> Vec<Vec<usize>> {
-    let stored: Vec<usize> = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c)).collect();
+fn groups_of_stored_order(rows: usize, columns: usize, inner: usize, group_size: usize) -> Vec<Vec<usize>> {
+    let blocks = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
+    let stored: Vec<usize> = blocks.flat_map(|block| block * inner..(block + 1) * inner).collect();
     stored.chunks(group_size).map(<[usize]>::to_vec).collect()
 }
 
 proptest! {
     #[test]
-    fn transposed_groups_are_runs_of_the_transposed_matrix(
-        rows in 1usize..40, columns in 1usize..400, group_size in 1usize..50,
+    fn groups_are_runs_of_the_array_with_its_axes_swapped(
+        rows in 1usize..40, columns in 1usize..200, inner in 1usize..5, group_size in 1usize..50,
     ) {
-        let layout = GroupLayout::Transposed { rows, columns, group_size: NonZeroUsize::new(group_size).unwrap() };
-        let groups = groups_of_stored_order(rows, columns, group_size);
-        let count = rows * columns;
+        let size = NonZeroUsize::new(group_size).unwrap();
+        let layout = match inner {
+            1 => GroupLayout::Transposed { rows, columns, group_size: size },
+            _ => GroupLayout::Swapped { rows, columns, inner, group_size: size },
+        };
+        let groups = groups_of_stored_order(rows, columns, inner, group_size);
+        let count = rows * columns * inner;
         prop_assert_eq!(layout.group_count(count), groups.len());
         let key = NoiseKey::new(1, 2, 3, 4, "weight");
         let steps: Vec<f32> = (0..groups.len()).map(|group| 1.0 + group as f32).collect();
@@ -58,7 +63,7 @@ fn a_step_too_few_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "a layout of 3 rows and 4 columns")]
+#[should_panic(expected = "a layout of shape [3, 4, 1] needs as many weights")]
 fn a_layout_of_another_shape_is_refused() {
     let layout = GroupLayout::Transposed { rows: 3, columns: 4, group_size: NonZeroUsize::new(1).unwrap() };
     noisy_weights(&[0.0; 13], &[1.0; 13], layout, NoiseKey::new(0, 0, 0, 0, ""), NoiseLaw::Gaussian);

@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{COLUMNS_PER_STRIP, ROWS_PER_PIECE, round_all};
+use super::{ROWS_PER_PIECE, columns_per_strip, round_all};
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Law};
+use crate::layout::Swap;
 use crate::tile::{Aligned, CHUNK, GroupWalker, NoiseBlock, for_each_part, pieces};
 
 /// Groups that are `group_size` rows of one column each.
@@ -123,22 +124,23 @@ pub(super) fn sum_crossing<L: Law>(
     set: InstructionSet,
     law: L,
     key: NoiseKey,
-    (rows, columns, group_size): (usize, usize, usize),
+    (swap, group_size): (Swap, usize),
     gradient: &[f32],
     sums: &mut [f32],
 ) {
-    let strips: Vec<Vec<f64>> = (0..columns.div_ceil(COLUMNS_PER_STRIP))
+    let per_strip = columns_per_strip(swap.inner);
+    let strips: Vec<Vec<f64>> = (0..swap.columns.div_ceil(per_strip))
         .into_par_iter()
         .map(|strip| {
-            let first_column = strip * COLUMNS_PER_STRIP;
-            let width = COLUMNS_PER_STRIP.min(columns - first_column);
-            set.run(SumStrip { law, key, shape: (rows, columns, group_size), first_column, width, gradient })
+            let first_column = strip * per_strip;
+            let width = per_strip.min(swap.columns - first_column);
+            set.run(SumStrip { law, key, swap, group_size, first_column, width, gradient })
         })
         .collect();
     // Strips meet inside a group: its parts are added in the order of the columns.
     let mut totals = vec![0.0f64; sums.len()];
     for (strip, partial) in strips.iter().enumerate() {
-        let first_group = strip * COLUMNS_PER_STRIP * rows / group_size;
+        let first_group = strip * per_strip * swap.rows * swap.inner / group_size;
         for (total, part) in totals[first_group..].iter_mut().zip(partial) {
             *total += part;
         }
@@ -149,7 +151,8 @@ pub(super) fn sum_crossing<L: Law>(
 struct SumStrip<'a, L> {
     law: L,
     key: NoiseKey,
-    shape: (usize, usize, usize),
+    swap: Swap,
+    group_size: usize,
     first_column: usize,
     width: usize,
     gradient: &'a [f32],
@@ -161,16 +164,17 @@ impl<L: Law> Kernel for SumStrip<'_, L> {
 
     #[inline(always)]
     fn run(self) -> Vec<f64> {
-        let (rows, columns, group_size) = self.shape;
+        let Swap { rows, columns, inner } = self.swap;
         let mut noise = NoiseBlock::new(self.law, self.key);
         let Aligned(products) = &mut Aligned::<f32, BLOCK>::zeros();
-        let first_stored = self.first_column * rows;
-        let first_group = first_stored / group_size;
-        let last_group = (first_stored + self.width * rows - 1) / group_size;
+        let first_stored = self.first_column * rows * inner;
+        let first_group = first_stored / self.group_size;
+        let last_group = (first_stored + self.width * rows * inner - 1) / self.group_size;
         let mut sums = vec![0.0; last_group - first_group + 1];
         for row in 0..rows {
-            let mut walker = GroupWalker::new(first_stored + row, rows, group_size);
-            for (first, count) in pieces(row * columns + self.first_column, self.width) {
+            let start = (row * columns + self.first_column) * inner;
+            let mut walker = GroupWalker::new(self.swap, self.group_size, start);
+            for (first, count) in pieces(start, self.width * inner) {
                 noise.multiply(first, &self.gradient[first..first + count], products);
                 for product in &products[..count] {
                     sums[walker.group - first_group] += f64::from(*product);

@@ -6,14 +6,16 @@ mod runs;
 use crate::dispatch::InstructionSet;
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Gaussian, Law, NoiseLaw, Uniform};
-use crate::layout::{GroupLayout, Plan};
+use crate::layout::{GroupLayout, Plan, Swap};
 
 /// Rows whose products are added in `f32` before they join an `f64` sum.
 pub(crate) const ROWS_PER_PIECE: usize = 32;
 /// Longest group that is added by adjacent pairs.
 pub(crate) const LARGEST_SMALL_GROUP: usize = 32;
-/// Columns that are summed by one thread where groups cross columns.
-pub(crate) const COLUMNS_PER_STRIP: usize = BLOCK;
+/// Columns of `inner` weights a row that are summed by one thread where groups cross columns.
+pub(crate) fn columns_per_strip(inner: usize) -> usize {
+    (BLOCK / inner).max(1)
+}
 
 /// `sum of gradient[i] * noise(i)` over the weights of each group, one number per group.
 ///
@@ -24,7 +26,7 @@ pub(crate) const COLUMNS_PER_STRIP: usize = BLOCK;
 /// (32 rows, when transposed), whose sums are added in `f64`.
 ///
 /// # Panics
-/// When a transposed layout is not of this many weights.
+/// When a swapped layout is not of this many weights.
 ///
 /// Défossez et al. 2022: the factor of `∂L/∂b` that is not the same for the whole group.
 pub fn noise_gradient(gradient: &[f32], layout: GroupLayout, key: NoiseKey, law: NoiseLaw) -> Vec<f32> {
@@ -80,8 +82,9 @@ fn sum_by_plan<L: Law>(
         Plan::Bands { columns, group_size, bands } => {
             columns::sum_bands(set, law, key, (columns, group_size, bands), gradient, sums);
         }
-        Plan::Crossing { rows, columns, group_size } => {
-            columns::sum_crossing(set, law, key, (rows, columns, group_size), gradient, sums);
+        Plan::Crossing { rows, columns, inner, group_size } => {
+            let swap = Swap { rows, columns, inner };
+            columns::sum_crossing(set, law, key, (swap, group_size), gradient, sums);
         }
     }
 }
