@@ -1,19 +1,19 @@
 //! The bits that the entropy coder will write for a model with learned steps, differentiable in weights and
 //! steps.
 //!
-//! [`fewbit::rate`] gives the bits of a tensor's levels and their slope in each weight. Here that becomes a
+//! [`fewbit_kernels::coded_size`] gives the bits of a tensor's levels and their slope in each weight. Here that becomes a
 //! term of a loss: a sum that is linear in weights and steps and has exactly those slopes.
+
+use std::num::NonZeroUsize;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
-use fewbit::compress::inverse_step;
-use fewbit::rate::rate;
 
 use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::method::SizeEstimate;
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
-use crate::site::{Scheme, Site, Steps, furthest};
+use crate::site::{Scheme, Site, Steps};
 
 /// The size of a model's codes at some point of training.
 pub(crate) struct CodedSize {
@@ -57,46 +57,32 @@ fn of_parameter<const D: usize>(
     steps: &Steps,
 ) -> Option<CodedSize> {
     let found = values(&learned.clone().detach())?;
-    let group = site.grouping.size().max(1);
     let weights = values(&weight.clone().detach())?;
-    let (estimate, rate_group) = steps.size?;
-    let mut positions = site.orientation.swap_values(weights, &site.shape);
-    let step_of = steps.reaching(steps.of(&found), positions.chunks(group).map(furthest));
-    for (positions, step) in positions.chunks_mut(group).zip(&step_of) {
-        let inverse = inverse_step(*step);
-        positions.iter_mut().for_each(|position| *position *= inverse);
-    }
+    let (estimate, width_group) = steps.size?;
+    let layout = site.group_layout()?;
+    let mut largest = vec![0.0; found.len()];
+    fewbit_kernels::largest_magnitudes(&weights, layout, &mut largest);
+    let scales = steps.reaching(steps.of(&found), largest.iter().copied());
     if estimate == SizeEstimate::Nominal {
-        return Some(nominal(&positions, group, learned));
+        return Some(nominal(&largest, &scales, site, learned));
     }
-    let mut slopes = vec![0.0; positions.len()];
-    let bits = rate(&positions, rate_group, &mut slopes).bits;
-    // A position is `w/s`: its derivative is `1/s` in the weight and `-ln 2·w/s` in the step's logarithm.
-    let of_learned: Vec<f32> = positions
-        .chunks(group)
-        .zip(slopes.chunks(group))
-        .map(|(positions, slopes)| {
-            let products = positions.iter().zip(slopes).map(|(p, slope)| f64::from(*p) * f64::from(*slope));
-            (-std::f64::consts::LN_2 * products.sum::<f64>()) as f32
-        })
-        .collect();
-    for (slopes, step) in slopes.chunks_mut(group).zip(&step_of) {
-        let inverse = inverse_step(*step);
-        slopes.iter_mut().for_each(|slope| *slope *= inverse);
-    }
-    let slopes = site.orientation.swap_values(slopes, &site.stored_shape());
+    let width_group = NonZeroUsize::new(width_group)?;
+    let (mut of_weights, mut of_learned) = (vec![0.0; weights.len()], vec![0.0; scales.len()]);
+    let bits =
+        fewbit_kernels::coded_size(&weights, &scales, layout, width_group, &mut of_weights, &mut of_learned);
     let device = weight.device();
-    let slopes = Tensor::<D>::from_data(TensorData::new(slopes, weight.dims()), &device);
+    let of_weights = Tensor::<D>::from_data(TensorData::new(of_weights, weight.dims()), &device);
     let of_learned = Tensor::<1>::from_data(TensorData::new(of_learned, [found.len()]), &device);
-    Some(CodedSize { term: (weight * slopes).sum() + (learned * of_learned).sum(), bits })
+    Some(CodedSize { term: (weight * of_weights).sum() + (learned * of_learned).sum(), bits })
 }
 
 /// As many bits for each weight as all steps between the outermost positions of its group need:
 /// `log₂(2·max|w|/s + 1)`, with its derivative in the base 2 logarithm of the step.
-fn nominal(positions: &[f32], group: usize, learned: Tensor<1>) -> CodedSize {
+fn nominal(largest: &[f32], scales: &[f32], site: &Site, learned: Tensor<1>) -> CodedSize {
     let (mut bits, mut slopes) = (0.0, Vec::new());
-    for positions in positions.chunks(group) {
-        let (len, levels) = (positions.len() as f64, 2.0 * f64::from(furthest(positions)) + 1.0);
+    for (group, (largest, scale)) in largest.iter().zip(scales).enumerate() {
+        let len = site.grouping.range(group).len() as f64;
+        let levels = 2.0 * f64::from(largest * fewbit_kernels::inverse_scale(*scale)) + 1.0;
         bits += len * levels.log2();
         slopes.push((-len * (levels - 1.0) / levels) as f32);
     }

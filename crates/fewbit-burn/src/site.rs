@@ -127,7 +127,7 @@ impl Site {
                 (config.group_size, Scheme::Bits { law, kernel_law, noise: config.noise })
             }
             Method::Fewbit(config) => {
-                let furthest = fewbit::rate::FURTHEST as i16;
+                let furthest = fewbit_kernels::LARGEST_LEVEL;
                 let size = Some((config.estimate, config.group_size.max(1)));
                 let granularity = config.granularity;
                 let steps = Steps { levels: (furthest, furthest), granularity, gradient_scale: None, size };
@@ -195,14 +195,17 @@ impl Site {
         NoiseKey::new(clock.seed, clock.replica, clock.step, clock.micro_step, &self.path)
     }
 
-    /// How groups lie in memory; `None` where only an index table can tell (a transposed convolution).
+    /// How groups lie in memory; `None` of a swapped parameter with fewer than two axes.
     pub fn group_layout(&self) -> Option<GroupLayout> {
         let group_size = NonZeroUsize::new(self.grouping.size())?;
         match (self.orientation, self.shape.as_slice()) {
             (Orientation::Stored, _) => Some(GroupLayout::Contiguous { group_size }),
-            (Orientation::Swapped, &[rows, columns]) => {
-                Some(GroupLayout::Transposed { rows, columns, group_size })
-            }
+            (Orientation::Swapped, [rows, columns, inner @ ..]) => Some(GroupLayout::Swapped {
+                rows: *rows,
+                columns: *columns,
+                inner: inner.iter().product(),
+                group_size,
+            }),
             (Orientation::Swapped, _) => None,
         }
     }

@@ -72,9 +72,15 @@ impl<'a> GroupValues<'a> {
             }
             Plan::Crossing { rows, columns, inner, group_size } => {
                 let mut walker = GroupWalker::new(Swap { rows, columns, inner }, group_size, first);
-                for value in &mut spread[..count] {
-                    *value = self.values[walker.group];
-                    walker.advance();
+                let mut rest = &mut spread[..count];
+                while !rest.is_empty() {
+                    let (group, length) = walker.run(rest.len());
+                    let (run, after) = rest.split_at_mut(length);
+                    let shared = self.values[group];
+                    for value in run {
+                        *value = shared;
+                    }
+                    rest = after;
                 }
                 &self.spread.0[..count]
             }

@@ -35,6 +35,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Learned scales instead: [`round_to_scales`] and [`rounding_gradient`] round weights to multiples of the
+//! scale of their group, and [`coded_size`] says what an entropy coder needs for them, and how that changes
+//! with each weight and scale.
+//!
 //! Every result has the same bits for any number of threads and any instruction set.
 
 mod activation;
@@ -42,6 +46,7 @@ mod add;
 mod attention;
 mod batch_norm;
 mod bits;
+mod coded_size;
 mod convolution;
 mod cross_entropy;
 mod dispatch;
@@ -49,6 +54,7 @@ mod distillation;
 mod elementwise;
 mod embedding;
 mod gradient;
+mod group_fold;
 mod group_values;
 mod key;
 mod law;
@@ -64,9 +70,11 @@ mod pooling;
 mod product;
 mod range;
 pub mod rans;
+mod rounding;
 pub mod scalar;
 mod simd;
 mod sums;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -78,6 +86,7 @@ pub use batch_norm::{
     After, AfterGradient, BatchNormInput, BatchNormShape, batch_norm, batch_norm_gradient, batch_norm_with,
 };
 pub use bits::{BitsLaw, BitsLawError, MAX_BITS, MIN_BITS_OF_NOISE, Parametrisation};
+pub use coded_size::{LARGEST_LEVEL, coded_size};
 pub use convolution::{
     Convolution, ConvolutionError, ConvolutionOptions, convolution_bias_gradient, convolution_input_gradient,
     convolution_weight_gradient, convolve,
@@ -104,3 +113,4 @@ pub use pooling::{
 };
 pub use product::{Matrix, product};
 pub use range::{NonFinite, minimum_maximum};
+pub use rounding::{inverse_scale, largest_magnitudes, round_to_scales, rounding_gradient};

@@ -2,11 +2,14 @@
 //!
 //! They give the bits of the fast paths and are what these are tested against.
 
+use crate::coded_size::{Costs, Frequencies, LARGEST_LEVEL, derivatives, place, width_of};
 use crate::gradient::{LARGEST_SMALL_GROUP, ROWS_PER_PIECE, columns_per_strip};
+use crate::group_fold;
 use crate::key::NoiseKey;
 use crate::law::{BLOCK, Gaussian, NoiseLaw, Uniform, noise_at};
 use crate::layout::{GroupLayout, Plan, Swap};
 use crate::range::NonFinite;
+use crate::rounding::{inverse_scale, level, limits, of_weight};
 use crate::tile::{CHUNK, LANES};
 
 /// The noise of the weight at `index`, in steps of the grid.
@@ -132,4 +135,141 @@ fn sums_of_crossing(products: &[f32], layout: GroupLayout, inner: usize) -> Vec<
         totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
     }
     totals.iter().map(|&total| total as f32).collect()
+}
+
+/// Twin of [`round_to_scales`](crate::round_to_scales).
+///
+/// # Panics
+/// When `scales` has fewer entries than there are groups.
+pub fn round_to_scales(weights: &[f32], scales: &[f32], layout: GroupLayout, levels: (i16, i16)) -> Vec<f32> {
+    let rounded = |(index, weight): (usize, &f32)| {
+        let scale = scales[layout.group_of(index)];
+        level(weight * inverse_scale(scale), limits(levels)) * scale
+    };
+    weights.iter().enumerate().map(rounded).collect()
+}
+
+/// Twin of [`rounding_gradient`](crate::rounding_gradient): the gradients of weights and scales.
+///
+/// # Panics
+/// When `scales` has fewer entries than there are groups, or a swapped layout is not of this many weights.
+pub fn rounding_gradient(
+    weights: &[f32],
+    scales: &[f32],
+    layout: GroupLayout,
+    levels: (i16, i16),
+    gradient: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let of = |(index, (weight, gradient)): (usize, (&f32, &f32))| {
+        of_weight(weight * inverse_scale(scales[layout.group_of(index)]), *gradient, limits(levels))
+    };
+    let (terms, of_weights): (Vec<_>, _) = weights.iter().zip(gradient).enumerate().map(of).unzip();
+    (of_weights, sums_of_groups(&terms, layout).iter().map(|sum| *sum as f32).collect())
+}
+
+/// Twin of [`largest_magnitudes`](crate::largest_magnitudes).
+pub fn largest_magnitudes(weights: &[f32], layout: GroupLayout) -> Vec<f32> {
+    let mut largest = vec![0.0f32; layout.group_count(weights.len())];
+    for (index, weight) in weights.iter().enumerate() {
+        let largest = &mut largest[layout.group_of(index)];
+        *largest = largest.max(weight.abs());
+    }
+    largest
+}
+
+/// Per group, in the order of memory: within a chunk in `f64`, and these added. Where groups are runs of
+/// memory, the part of each block is added in `f32`.
+fn sums_of_groups(terms: &[f32], layout: GroupLayout) -> Vec<f64> {
+    let plan = layout.plan(terms.len());
+    let groups = layout.group_count(terms.len());
+    let mut totals = vec![0.0f64; groups];
+    for (place, chunk) in terms.chunks(group_fold::chunk(plan, groups)).enumerate() {
+        let start = place * group_fold::chunk(plan, groups);
+        let mut sums = vec![0.0f64; groups];
+        if let Plan::Runs { group_size } = plan {
+            let mut first = start;
+            while first < start + chunk.len() {
+                let block_end = (first / BLOCK + 1) * BLOCK;
+                let group = first / group_size;
+                let end = block_end.min((group + 1) * group_size).min(start + chunk.len());
+                sums[group] += f64::from(sum_by_lanes(&terms[first..end]));
+                first = end;
+            }
+        } else {
+            for (index, term) in (start..).zip(chunk) {
+                sums[layout.group_of(index)] += f64::from(*term);
+            }
+        }
+        totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    totals
+}
+
+/// Twin of [`coded_size`](crate::coded_size): the bits, and their derivatives in weights and in the
+/// logarithms of scales.
+///
+/// # Panics
+/// When `scales` has fewer entries than there are groups, or a swapped layout is not of this many weights.
+pub fn coded_size(
+    weights: &[f32],
+    scales: &[f32],
+    layout: GroupLayout,
+    width_group: usize,
+) -> (f64, Vec<f32>, Vec<f32>) {
+    let inverse_of = |index: usize| inverse_scale(scales[layout.group_of(index)]);
+    let mut positions = vec![0.0; weights.len()];
+    for (index, weight) in weights.iter().enumerate() {
+        positions[layout.stored_index(index)] = weight * inverse_of(index);
+    }
+    let levels: Vec<Vec<i32>> =
+        positions.chunks(width_group).map(|group| group.iter().map(|p| level_of(*p)).collect()).collect();
+    let mut frequencies = Frequencies::none();
+    for levels in &levels {
+        let width = width_of_all(levels);
+        frequencies.groups[width] += 1;
+        levels.iter().for_each(|level| frequencies.levels[width][place(*level)] += 1);
+    }
+    let costs = Costs::of(&frequencies);
+    let mut slopes = Vec::new();
+    for (positions, levels) in positions.chunks(width_group).zip(&levels) {
+        slopes.extend((0..levels.len()).map(|index| slope(&costs, positions[index], levels, index)));
+    }
+    let derivatives = |(index, weight): (usize, &f32)| {
+        derivatives(*weight, inverse_of(index), slopes[layout.stored_index(index)])
+    };
+    let (terms, of_weights): (Vec<_>, _) = weights.iter().enumerate().map(derivatives).unzip();
+    let of_scales = sums_of_groups(&terms, layout);
+    let of_scales = of_scales.iter().map(|sum| (-std::f64::consts::LN_2 * sum) as f32).collect();
+    (costs.total(&frequencies), of_weights, of_scales)
+}
+
+/// The level of a weight of so many scales; a NaN has level 0.
+fn level_of(position: f32) -> i32 {
+    (position.round_ties_even() as i32).clamp(-i32::from(LARGEST_LEVEL), LARGEST_LEVEL.into())
+}
+
+fn width_of_all(levels: &[i32]) -> usize {
+    width_of(levels.iter().map(|level| level.unsigned_abs()).max().unwrap_or(0))
+}
+
+/// The bits of a group with one level changed to the other that its weight lies next to, less those
+/// without, per level upwards.
+fn slope(costs: &Costs, position: f32, levels: &[i32], index: usize) -> f32 {
+    let (below, here) = (position.floor() as i32, levels[index]);
+    let other = if here == below { below.saturating_add(1) } else { below };
+    if other.unsigned_abs() > LARGEST_LEVEL as u32 || position.is_nan() {
+        return 0.0;
+    }
+    let mut moved = levels.to_vec();
+    moved[index] = other;
+    let (width, needed) = (width_of_all(levels), width_of_all(&moved));
+    let codes = &costs.levels[needed];
+    if needed == width {
+        return Costs::held(codes[place(here.max(other))] - codes[place(here.min(other))]);
+    }
+    let differences: Vec<f32> =
+        levels.iter().map(|level| codes[place(*level)] - costs.levels[width][place(*level)]).collect();
+    let change = (costs.widths[needed] - costs.widths[width]) + sum_by_lanes(&differences);
+    let difference = Costs::held(change + (codes[place(other)] - codes[place(here)]));
+    if other > here { difference } else { -difference }
 }

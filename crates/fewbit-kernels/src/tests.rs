@@ -6,7 +6,7 @@ use crate::bits::{BitsLaw, Parametrisation};
 use crate::dispatch::InstructionSet;
 use crate::logits::{Bits, BitsSlope, LogitGradient, Steps, code_bits_on, evaluate};
 use crate::tile::CHUNK;
-use crate::{GroupLayout, NoiseKey, NoiseLaw, add, gradient, range, scalar};
+use crate::{GroupLayout, NoiseKey, NoiseLaw, add, gradient, range, rounding, scalar};
 
 const KEY: u64 = 7;
 
@@ -33,7 +33,7 @@ fn swapped(rows: usize, columns: usize, inner: usize, group_size: usize) -> Grou
 }
 
 /// Lengths around every place where a path changes, with group sizes of each path.
-fn cases() -> Vec<(usize, GroupLayout)> {
+pub(crate) fn cases() -> Vec<(usize, GroupLayout)> {
     let mut cases = Vec::new();
     for weights in [0, 1, 2, 15, 16, 17, 31, 32, 33, 127, 128, 129, 255, 256, 257, 511, 513, 1000, 2048] {
         for group_size in [1, 2, 3, 4, 5, 8, 16, 32, 33, 64, 100, 256, 300, 1 << 40] {
@@ -69,7 +69,7 @@ fn cases() -> Vec<(usize, GroupLayout)> {
 }
 
 /// Bits of the numbers, so that a comparison tells zeros and NaN apart.
-fn bits_of(numbers: &[f32]) -> Vec<u32> {
+pub(crate) fn bits_of(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
@@ -161,6 +161,37 @@ fn work_over_logits_is_the_same_on_every_instruction_set() {
             for set in InstructionSet::available() {
                 assert!(all(set) == expected, "{set:?}, {count} logits, {parametrisation:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn rounding_and_its_gradient_equal_the_scalar_twin() {
+    for (count, layout) in cases() {
+        let groups = layout.group_count(count);
+        let mut scales: Vec<f32> = numbers(groups, 6).iter().map(|scale| scale.abs()).collect();
+        scales.iter_mut().step_by(7).for_each(|scale| *scale = 0.0);
+        let (mut weights, upstream) = (numbers(count, 1), numbers(count, 2));
+        weights.iter_mut().skip(3).step_by(100).for_each(|weight| *weight = f32::NAN);
+        let levels = (2, 1);
+        let rounded = bits_of(&scalar::round_to_scales(&weights, &scales, layout, levels));
+        let (of_weights, of_scales) = scalar::rounding_gradient(&weights, &scales, layout, levels, &upstream);
+        let largest = bits_of(&scalar::largest_magnitudes(&weights, layout));
+        for set in InstructionSet::available() {
+            let case = format!("{set:?}, {count} weights, {layout:?}");
+            let mut out = vec![f32::NAN; count];
+            rounding::round_to_scales_on(set, &weights, &scales, layout, levels, &mut out);
+            assert!(bits_of(&out) == rounded, "forward: {case}");
+            let (mut gradient, mut sums) = (upstream.clone(), vec![f32::NAN; groups]);
+            let (g, s) = (&mut gradient, &mut sums);
+            rounding::rounding_gradient_on(set, &weights, &scales, layout, levels, g, s);
+            assert!(bits_of(&gradient) == bits_of(&of_weights), "backward: {case}");
+            // A NaN's bits may be any.
+            let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+            assert!(sums.iter().zip(&of_scales).all(same), "scales: {case}");
+            let mut out = vec![f32::NAN; groups];
+            rounding::largest_magnitudes_on(set, &weights, layout, &mut out);
+            assert!(bits_of(&out) == largest, "largest: {case}");
         }
     }
 }

@@ -243,14 +243,14 @@ pub(crate) fn stretches(plan: Plan, first: usize, count: usize) -> impl Iterator
 /// The group and the place within it of one weight, kept while walking along a row of memory whose axes
 /// are swapped.
 ///
-/// The next weight of a row is the next in stored order too within `inner` weights, and else
-/// `(rows - 1) * inner + 1` further; adding that in two parts saves a division per weight.
+/// Within `inner` weights the next weight of a row is the next in stored order too; between them it is
+/// `(rows - 1) * inner` further. Adding that in two parts saves a division each time.
 pub(crate) struct GroupWalker {
-    pub(crate) group: usize,
+    group: usize,
     place: usize,
     whole: usize,
     rest: usize,
-    /// Weights before the next jump, this one included.
+    /// Weights before the next jump.
     left: usize,
     inner: usize,
     group_size: usize,
@@ -261,7 +261,7 @@ impl GroupWalker {
     pub(crate) fn new(Swap { rows, columns, inner }: Swap, group_size: usize, index: usize) -> Self {
         let (block, within) = (index / inner, index % inner);
         let stored = (block % columns * rows + block / columns) * inner + within;
-        let jump = (rows - 1) * inner + 1;
+        let jump = (rows - 1) * inner;
         Self {
             group: stored / group_size,
             place: stored % group_size,
@@ -273,16 +273,24 @@ impl GroupWalker {
         }
     }
 
+    /// The group of the weights from here on that share one and lie side by side both ways, and how many
+    /// of the next `most` these are; stands behind them afterwards.
     #[inline(always)]
-    pub(crate) fn advance(&mut self) {
-        self.left -= 1;
+    pub(crate) fn run(&mut self, most: usize) -> (usize, usize) {
+        let run = (self.group, most.min(self.left).min(self.group_size - self.place));
+        self.left -= run.1;
+        self.step(0, run.1);
         if self.left == 0 {
             self.left = self.inner;
-            self.group += self.whole;
-            self.place += self.rest;
-        } else {
-            self.place += 1;
+            self.step(self.whole, self.rest);
         }
+        run
+    }
+
+    #[inline(always)]
+    fn step(&mut self, groups: usize, places: usize) {
+        self.group += groups;
+        self.place += places;
         if self.place >= self.group_size {
             self.place -= self.group_size;
             self.group += 1;

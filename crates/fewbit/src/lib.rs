@@ -34,7 +34,6 @@ pub mod group;
 pub mod pattern;
 mod range_form;
 pub mod ranges;
-pub mod rate;
 pub mod size;
 pub mod tensor;
 

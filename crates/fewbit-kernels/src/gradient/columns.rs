@@ -176,9 +176,13 @@ impl<L: Law> Kernel for SumStrip<'_, L> {
             let mut walker = GroupWalker::new(self.swap, self.group_size, start);
             for (first, count) in pieces(start, self.width * inner) {
                 noise.multiply(first, &self.gradient[first..first + count], products);
-                for product in &products[..count] {
-                    sums[walker.group - first_group] += f64::from(*product);
-                    walker.advance();
+                let mut rest = &products[..count];
+                while !rest.is_empty() {
+                    let (group, length) = walker.run(rest.len());
+                    let (run, after) = rest.split_at(length);
+                    let sum = &mut sums[group - first_group];
+                    run.iter().for_each(|product| *sum += f64::from(*product));
+                    rest = after;
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::shape::Shape;
 use super::{BLOCK, lanes_of};
+use crate::math::log2_of_whole;
 
 /// Frequencies of the 256 symbols, summing to `2^precision`.
 ///
@@ -230,7 +231,7 @@ impl FrequencyTable {
         let bits_of = |(&count, &frequency): (&u64, &u16)| match (count, frequency) {
             (0, _) => 0.0,
             (_, 0) => f64::INFINITY,
-            _ => count as f64 * (f64::from(self.precision) - log2(frequency.into())),
+            _ => count as f64 * (f64::from(self.precision) - log2_of_whole(u64::from(frequency))),
         };
         bits + frequent.iter().zip(&self.frequencies).map(bits_of).sum::<f64>()
     }
@@ -305,12 +306,12 @@ impl<'a> Apportionment<'a> {
     }
 
     fn weigh(&mut self, symbol: usize) {
-        let (count, frequency) = (self.counts[symbol] as f64, u32::from(self.frequencies[symbol]));
+        let (count, frequency) = (self.counts[symbol] as f64, u64::from(self.frequencies[symbol]));
         if frequency > 0 {
-            let bits = log2(frequency);
-            self.gain[symbol] = count * (log2(frequency + 1) - bits);
+            let bits = log2_of_whole(frequency);
+            self.gain[symbol] = count * (log2_of_whole(frequency + 1) - bits);
             self.loss[symbol] =
-                if frequency > 1 { count * (bits - log2(frequency - 1)) } else { f64::INFINITY };
+                if frequency > 1 { count * (bits - log2_of_whole(frequency - 1)) } else { f64::INFINITY };
         }
     }
 
@@ -321,19 +322,4 @@ impl<'a> Apportionment<'a> {
     fn least_lost(&self) -> usize {
         (1..256).fold(0, |least, symbol| if self.loss[symbol] < self.loss[least] { symbol } else { least })
     }
-}
-
-/// `log2 x` of a positive number, within 1e-14, in operations that round alike on every machine: which
-/// table is best, and so which bytes are written, depends on it.
-pub(super) fn log2(x: u32) -> f64 {
-    // x = 2^e m with m in 3/4 to 3/2; ln m = 2 artanh y with y = (m - 1) / (m + 1) in -1/7 to 1/5.
-    let exponent = (x + x / 3).ilog2();
-    let m = f64::from(x) / f64::from(1u32 << exponent);
-    let y = (m - 1.0) / (m + 1.0);
-    let square = y * y;
-    let mut sum = 0.0;
-    for odd in [21.0, 19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
-        sum = sum * square + 1.0 / odd;
-    }
-    f64::from(exponent) + 2.0 * y * sum * std::f64::consts::LOG2_E
 }

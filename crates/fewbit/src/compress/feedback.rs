@@ -17,6 +17,7 @@
 
 use rayon::prelude::*;
 
+use super::FURTHEST;
 use super::rounding::{LEVELS, RATE, bits_of_levels, place};
 use super::second_moments::{MomentsError, SecondMoments};
 
@@ -25,9 +26,6 @@ const DAMPING: f64 = 0.01;
 
 /// The fewest samples that say how inputs vary together.
 const FEWEST: u64 = 16;
-
-/// Levels are at most this far from zero: widths of 8 bits.
-const FURTHEST: f32 = 127.0;
 
 /// How often weights are rounded: to count levels, then twice by what they cost.
 const PASSES: usize = 3;

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Levels of a weight are at most this far from zero: widths of 8 bits.
-const FURTHEST: f32 = 127.0;
+const FURTHEST: f32 = fewbit_kernels::LARGEST_LEVEL as f32;
 
 /// Weights that one task sums over.
 const PART: usize = 1 << 16;

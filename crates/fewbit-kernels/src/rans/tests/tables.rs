@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::rans::TableError;
-use crate::rans::table::log2;
 use proptest::prelude::*;
 
 fn check(table: &FrequencyTable, counts: &[u64; 256]) {
@@ -96,14 +95,6 @@ fn holes_cost_a_bit_per_symbol_at_most() {
     let table = FrequencyTable::with_precision(&counts, 12);
     check(&table, &counts);
     assert!(table.byte_len() <= 128 + 32 + 4, "{} bytes", table.byte_len());
-}
-
-#[test]
-fn logarithms_are_those_of_the_library() {
-    for x in 1u32..100_000 {
-        // Both are rounded numbers of at most 17.
-        assert!((log2(x) - f64::from(x).log2()).abs() < 1e-14, "{x}");
-    }
 }
 
 #[test]
