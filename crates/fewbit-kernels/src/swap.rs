@@ -65,8 +65,8 @@ impl<T: Copy + Default> Kernel for SwapStrip<'_, T> {
                     }
                     for column in 0..TILE {
                         let to = &mut self.target[(first + column) * rows + first_row..][..TILE];
-                        for row in 0..TILE {
-                            to[row] = tile[row][column];
+                        for (to, row) in to.iter_mut().zip(&tile) {
+                            *to = row[column];
                         }
                     }
                 } else {

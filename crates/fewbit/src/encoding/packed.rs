@@ -119,8 +119,6 @@ pub(crate) fn each_part(
 /// The numbers of `bits` bits each, packed.
 pub(super) fn pack_equal(numbers: &[u16], bits: u8) -> Vec<u8> {
     let mut packed = Vec::new();
-    // Who calls has masked them.
-    let fits = packed::pack(numbers, Widths::Uniform(bits), &mut packed);
-    debug_assert_eq!(fits, Ok(()));
+    packed::pack(numbers, Widths::Uniform(bits), &mut packed).expect("numbers of at most so many bits");
     packed
 }

@@ -18,19 +18,14 @@ pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], share
     if let Some(table) = width_frequencies(classes) {
         width_blocks = encode_blocks(widths, &table, |len| width_lanes(len, &table), &mut streams);
     }
-    let coded: Vec<BitWidth> = coded_widths(classes).collect();
+    let coded: Vec<(BitWidth, Codes)> = gather(codes, classes, widths);
     let coded: Vec<(Class, Vec<u8>)> = coded
         .into_par_iter()
-        .map(|width| {
+        .map(|(width, codes)| {
             let shared = shared[usize::from(width.get())].as_ref();
-            let (codes, model, bytes) = if run_bytes(width.get()) == 1 {
-                let symbols = gather(codes, classes, widths, width, |code| code as u8);
-                let (model, bytes) = encode_narrow(&symbols, width, shared);
-                (symbols.len(), model, bytes)
-            } else {
-                let codes = gather(codes, classes, widths, width, |code| code);
-                let (model, bytes) = encode_wide(&codes, width, shared);
-                (codes.len(), model, bytes)
+            let (codes, (model, bytes)) = match codes {
+                Codes::Narrow(symbols) => (symbols.len(), encode_narrow(&symbols, width, shared)),
+                Codes::Wide(codes) => (codes.len(), encode_wide(&codes, width, shared)),
             };
             (Class { width, codes, model }, bytes)
         })
@@ -44,20 +39,35 @@ pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], share
     Coded { directory: Directory { width_blocks, classes }, streams }
 }
 
-/// The codes of the groups of one width, in order.
-fn gather<T: Send>(
-    codes: &[u16],
-    classes: &WidthClasses,
-    widths: &[u8],
-    width: BitWidth,
-    of: impl Fn(u16) -> T,
-) -> Vec<T> {
-    let mut gathered = Vec::with_capacity(classes.codes(width));
-    for (group, _) in codes.chunks(classes.grouping().size()).zip(widths).filter(|(_, w)| **w == width.get())
-    {
-        gathered.extend(group.iter().map(|code| of(*code)));
+/// The codes of all groups of one width.
+enum Codes {
+    /// Of eight bits at most.
+    Narrow(Vec<u8>),
+    Wide(Vec<u16>),
+}
+
+/// The codes of each width that is coded, in the order of the groups: all in one pass.
+fn gather(codes: &[u16], classes: &WidthClasses, widths: &[u8]) -> Vec<(BitWidth, Codes)> {
+    let mut gathered: [Option<Codes>; BitWidth::COUNT] = [const { None }; BitWidth::COUNT];
+    for width in coded_widths(classes) {
+        let count = classes.codes(width);
+        gathered[usize::from(width.get())] = Some(match run_bytes(width.get()) {
+            1 => Codes::Narrow(Vec::with_capacity(count)),
+            _ => Codes::Wide(Vec::with_capacity(count)),
+        });
     }
-    gathered
+    for (group, width) in codes.chunks(classes.grouping().size()).zip(widths) {
+        match &mut gathered[usize::from(*width)] {
+            Some(Codes::Narrow(symbols)) => match <&[u16; 8]>::try_from(group) {
+                // The same, with a length that the compiler knows.
+                Ok(eight) => symbols.extend_from_slice(&eight.map(|code| code as u8)),
+                Err(_) => symbols.extend(group.iter().map(|code| *code as u8)),
+            },
+            Some(Codes::Wide(codes)) => codes.extend_from_slice(group),
+            None => {}
+        }
+    }
+    (0..).map_while(BitWidth::new).zip(gathered).filter_map(|(width, codes)| Some((width, codes?))).collect()
 }
 
 /// Codes of eight bits at most, which are their symbols: coded or as they are, whichever is less.
@@ -82,8 +92,8 @@ fn encode_wide(codes: &[u16], width: BitWidth, shared: Option<&SymbolModel>) -> 
     codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
     let stored = stored_bytes(codes.len(), width);
     if let Some((model, own)) = cheapest(&counts, width, shared) {
-        // Every code that occurs has a symbol in either model.
-        let symbols: Vec<u8> = codes.iter().map(|code| model.symbol_of(*code).unwrap_or_default()).collect();
+        let symbol = |code: &u16| model.symbol_of(*code).expect("a model is of every code that occurs");
+        let symbols: Vec<u8> = codes.iter().map(symbol).collect();
         let mut bytes = Vec::new();
         let blocks = encode_blocks(&symbols, &model.table, LaneCount::of, &mut bytes);
         let mask = (1u16 << model.raw_bits) - 1;
@@ -129,7 +139,7 @@ fn encode_blocks(
     let encode = |block: &[u8]| {
         let mut bytes = Vec::new();
         let found = encoder.encode_block(lanes(block.len()), block, &mut bytes);
-        debug_assert_eq!(found, Ok(()));
+        found.expect("a table is of every symbol that occurs");
         bytes
     };
     let blocks: Vec<Vec<u8>> = symbols.par_chunks(BLOCK).map(encode).collect();
