@@ -5,6 +5,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Int, Tensor};
+use rayon::prelude::*;
 
 /// How the elements of a parameter in memory relate to those of the stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +36,36 @@ impl Orientation {
     }
 
     /// The values of a parameter of shape `shape`, put in the order of the swapped shape.
-    pub fn swap_values<V: Copy>(self, values: Vec<V>, shape: &[usize]) -> Vec<V> {
+    pub fn swap_values<V: Copy + Default + Send + Sync>(self, values: Vec<V>, shape: &[usize]) -> Vec<V> {
         if self == Self::Stored || shape.len() < 2 {
             return values;
         }
+        self.swapped(&values, shape)
+    }
+
+    /// As [`swap_values`](Self::swap_values), of values that stay.
+    pub(crate) fn swapped<V: Copy + Default + Send + Sync>(self, values: &[V], shape: &[usize]) -> Vec<V> {
+        /// Columns that become rows at a time: what is read of each row is whole cache lines.
+        const BAND: usize = 32;
+        if self == Self::Stored || shape.len() < 2 {
+            return values.to_vec();
+        }
         let (rows, columns) = (shape[0], shape[1]);
         let inner: usize = shape[2..].iter().product();
-        let mut swapped = Vec::with_capacity(values.len());
-        for column in 0..columns {
-            for row in 0..rows {
-                let start = (row * columns + column) * inner;
-                swapped.extend_from_slice(&values[start..start + inner]);
-            }
+        let mut swapped = vec![V::default(); values.len()];
+        if values.is_empty() {
+            return swapped;
         }
+        let new_row = rows * inner;
+        swapped.par_chunks_mut(BAND * new_row).enumerate().for_each(|(band, swapped)| {
+            let first = band * BAND;
+            for (row, values) in values.chunks_exact(columns * inner).enumerate() {
+                let columns = values[first * inner..].chunks_exact(inner);
+                for (new, column) in swapped.chunks_exact_mut(new_row).zip(columns) {
+                    new[row * inner..][..inner].copy_from_slice(column);
+                }
+            }
+        });
         swapped
     }
 }

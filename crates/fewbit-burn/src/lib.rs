@@ -29,7 +29,9 @@ pub use penalty::{SizePenalty, soft_size};
 pub use quantizer::Quantizer;
 pub use reparam::WeightQuantizer;
 pub use site::{Scheme, Site, Trim};
-pub use stored::{ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, value_count};
+pub use stored::{
+    ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, load_into, value_count,
+};
 
 /// The README's example, compiled and run as a test.
 #[cfg(doctest)]

@@ -40,7 +40,7 @@ fn train(config: &TrainConfig) -> Result<(Vec<u8>, StoredModel), TrainError> {
     let Outcome::Finished(rows) = trainer.run(&mut folder, Start::New, |_| {})? else {
         panic!("not finished")
     };
-    let bytes = read_file(&path.join("model.fewbit")).unwrap();
+    let bytes = read_file(&path.join("model.fewbit")).unwrap().into_bytes();
     assert_eq!(rows.last().unwrap().bytes, bytes.len() as u64);
     let stored: Result<_, ReadError> = StoredModel::from_bytes(&bytes);
     Ok((bytes, stored.unwrap()))

@@ -6,11 +6,14 @@ use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
-use fewbit::{BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, ReadError};
+use fewbit::{
+    BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, GroupSize, QuantizedTensor,
+    ReadError,
+};
 use fewbit_burn::nn::BatchNorm;
 use fewbit_burn::{
     ExportError, FixedWidth, FloatStorage, LoadError, Method, QuantizationConfig, StoredModel, StoredTensor,
-    load,
+    load, load_into,
 };
 
 fn config() -> QuantizationConfig {
@@ -216,4 +219,40 @@ fn integers_that_no_model_has_are_refused_by_name() {
         let error = StoredModel::from_bytes(&file(name)).unwrap_err();
         assert_eq!(error, ReadError::NotFloats { name: name.to_owned(), found: ElementType::Int64 });
     }
+}
+
+/// Every parameter of a model, mixed widths among them, and folded batch norms: by the fast road as by codes.
+#[test]
+fn a_file_is_loaded_with_the_values_of_its_codes() {
+    let device = Device::flex();
+    let model = SmallNet::new(&device);
+    let width = |bits| BitWidth::new(bits).unwrap();
+    let whole = StoredModel::float(&model).unwrap();
+    let storage = FloatStorage { encoding: FloatEncoding::Float16, fold_batch_norm: true };
+    let mut folded = whole.clone().with_floats_stored(storage, Some(1e-5));
+    for path in ["conv.weight", "fc.weight"] {
+        let Some(StoredTensor::Float { shape, values, .. }) = whole.tensors.get(path) else {
+            panic!("{path}")
+        };
+        let size = GroupSize::new(4).unwrap();
+        let widths = (0..values.len().div_ceil(4)).map(|group| width([0, 2, 5, 9][group % 4])).collect();
+        let tensor = QuantizedTensor::quantize(values, shape, size, widths).unwrap();
+        folded.tensors.insert(path.to_owned(), StoredTensor::Quantized(tensor));
+    }
+    let bytes = folded.to_bytes().unwrap();
+    let reader = ContainerReader::new(&bytes).unwrap();
+    assert_eq!(StoredModel::from_reader(&reader).unwrap(), folded);
+    let parameters = |model: &SmallNet| StoredModel::float(model).unwrap();
+    let expected = parameters(&folded.load_into(SmallNet::new(&device)).unwrap());
+    // Into parameters that have values, and into those that have none yet, with gradients and without.
+    let initialized = SmallNet::new(&device);
+    initialized.forward(Tensor::ones([1, 1, 6, 6], &device));
+    for fresh in [initialized, SmallNet::new(&device), SmallNet::new(&device.clone().autodiff())] {
+        let needs_gradient = fresh.fc.weight.is_require_grad();
+        let loaded = load_into(&reader, fresh).unwrap();
+        assert_eq!(loaded.fc.weight.is_require_grad(), needs_gradient);
+        assert_eq!(parameters(&loaded), expected);
+    }
+    let error = load_into(&reader, LinearConfig::new(64, 3).init(&device)).unwrap_err();
+    assert!(matches!(error, LoadError::Missing { .. }), "{error}");
 }

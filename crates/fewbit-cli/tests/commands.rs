@@ -86,7 +86,7 @@ fn verify_tells_sound_from_faulty_from_unreadable() {
 #[test]
 fn unpack_writes_the_weights_that_eval_uses() {
     let scratch = Scratch::new();
-    scratch.run(&["unpack", &finished_file(), "-o", "weights.safetensors"]).ok();
+    scratch.run(&["unpack", &finished_file(), "--names", "file", "-o", "weights.safetensors"]).ok();
     let bytes = fs::read(scratch.path("weights.safetensors")).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let file = fs::read(finished_file()).unwrap();

@@ -62,8 +62,6 @@ fn trained(scratch: &Scratch) {
         "--set",
         "training.batch_size=64",
         "--set",
-        "storage.fold_batch_norm=false",
-        "--set",
         "storage.floats=float32",
         "--out",
         "run",
@@ -116,4 +114,56 @@ fn a_calibration_that_cannot_be_is_refused() {
         .refused(&["900000", "training set"]);
     compress(&["--recipe", "mnist", "--calibrate"]).refused(&["net.safetensors", "model"]);
     assert!(!scratch.path("net.fewbit").exists());
+}
+
+/// A recipe's file gives back what the PyTorch network has, folded batch norms included, and that makes the same file.
+#[test]
+fn a_file_comes_back_as_the_checkpoint_of_a_network() {
+    let scratch = Scratch::new();
+    trained(&scratch);
+    let bytes = fs::read(scratch.path("net.safetensors")).unwrap();
+    let found = SafeTensors::deserialize(&bytes).unwrap();
+    let names: Vec<&str> = found.names();
+    let norms: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix("running_mean")).collect();
+    assert!(!norms.is_empty());
+    for norm in norms {
+        let [weight, bias, mean, variance, count] =
+            ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+                .map(|field| found.tensor(&format!("{norm}{field}")).unwrap());
+        for tensor in [weight, bias, mean, variance] {
+            assert_eq!((tensor.dtype(), tensor.shape().len()), (Dtype::F32, 1));
+        }
+        assert_eq!((count.dtype(), count.shape(), count.data()), (Dtype::I64, &[][..], &[0; 8][..]));
+    }
+    let folded = |name: &&str| ["scale", "shift", "gamma", "beta"].iter().any(|field| name.ends_with(field));
+    assert_eq!(names.iter().find(|name| folded(name)), None);
+
+    // All tensors as floats, again to the last bit; under PyTorch's names and burn's.
+    scratch.run(&["unpack", "run/float.fewbit", "--names", "burn", "-o", "burn.safetensors"]).ok();
+    scratch.run(&["unpack", "run/float.fewbit", "--names", "file", "-o", "file.safetensors"]).ok();
+    let expected = fs::read(scratch.path("file.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&expected).unwrap();
+    assert!(expected.names().iter().any(|name| name.ends_with("scale")));
+    for checkpoint in ["net.safetensors", "burn.safetensors"] {
+        let args =
+            ["compress", checkpoint, "--recipe", "quick-start", "--exclude", "*", "--budget", "1000000"];
+        scratch.run(&[&args[..], &["-o", "again.fewbit"]].concat()).ok();
+        scratch.run(&["unpack", "again.fewbit", "--names", "file", "-o", "again.safetensors"]).ok();
+        let again = fs::read(scratch.path("again.safetensors")).unwrap();
+        let again = SafeTensors::deserialize(&again).unwrap();
+        assert_eq!(again.len(), expected.len());
+        for name in expected.names() {
+            let (found, expected) = (again.tensor(name).unwrap(), expected.tensor(name).unwrap());
+            assert_eq!(found.shape(), expected.shape(), "{name}");
+            let floats = |bytes: &[u8]| -> Vec<f32> {
+                bytes.as_chunks().0.iter().map(|bytes| half(f32::from_le_bytes(*bytes))).collect()
+            };
+            assert_eq!(floats(found.data()), floats(expected.data()), "{name}");
+        }
+    }
+}
+
+/// What a file of the recipe keeps of a float: one of 16 bits.
+fn half(value: f32) -> f32 {
+    fewbit::FloatEncoding::Float16.round(value)
 }

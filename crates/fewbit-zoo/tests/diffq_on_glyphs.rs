@@ -135,7 +135,7 @@ fn train(setting: Setting) -> Finished {
     let Outcome::Finished(rows) = trainer.run(&mut folder, Start::New, |_| {}).unwrap() else {
         panic!("not finished")
     };
-    let bytes = fewbit::read_file(&path.join("model.fewbit")).unwrap();
+    let bytes = fewbit::read_file(&path.join("model.fewbit")).unwrap().into_bytes();
     let stored = StoredModel::from_bytes(&bytes).unwrap();
     let bits = stored.tensors.values().filter_map(|tensor| match tensor {
         StoredTensor::Quantized(tensor) => Some(tensor.mean_bits()),

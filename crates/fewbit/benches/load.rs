@@ -104,10 +104,10 @@ fn measure(case: &Case, rounds: usize) -> [f64; 4] {
         let times = [
             seconds(|| {
                 let reader = ContainerReader::new(black_box(&case.bytes)).expect("sound");
-                reader.all_values_into(&mut buffer).expect("sound");
+                reader.values_into("t", &mut buffer).expect("sound");
             }),
             seconds(|| black_box(&mut buffer[..]).fill(black_box(1.0))),
-            seconds(|| ContainerReader::new(black_box(&case.bytes)).and_then(|reader| reader.all_values())),
+            seconds(|| ContainerReader::new(black_box(&case.bytes)).and_then(|reader| reader.values("t"))),
             seconds(|| vec![black_box(1.0f32); case.weights]),
         ];
         best.iter_mut().zip(times).for_each(|(best, time)| *best = best.min(time));
@@ -147,7 +147,7 @@ fn main() {
                 }
                 let case = case(&name, weights, &tensor, encoding);
                 if quick {
-                    let read = ContainerReader::new(&case.bytes).and_then(|reader| reader.all_values());
+                    let read = ContainerReader::new(&case.bytes).and_then(|reader| reader.values("t"));
                     assert!(read.expect("sound") == case.tensor.dequantize(), "other values");
                 }
                 for threads in [1, 2] {

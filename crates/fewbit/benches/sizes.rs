@@ -8,7 +8,7 @@ use std::path::Path;
 
 use brotli::enc::BrotliEncoderParams;
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, FileSize, FloatEncoding, GroupSize,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FileSize, FloatEncoding, GroupSize,
     QuantizedTensor, TensorKind,
 };
 
@@ -21,10 +21,9 @@ fn main() -> Result<(), Failure> {
         eprintln!("no file given: cargo bench -p fewbit --bench sizes -- runs/quick-start/model.fewbit");
     }
     for file in files {
-        let bytes = fewbit::read_file(Path::new(&file))?;
-        let reader = ContainerReader::new(&bytes)?;
+        let reader = fewbit::read_file(Path::new(&file))?;
         if reader.tensors().iter().any(|entry| entry.kind() == TensorKind::Quantized) {
-            compressors(&file, &bytes, &reader)?;
+            compressors(&file, &reader)?;
         } else {
             for bits in [3, 5] {
                 rounded(&file, &reader, bits)?;
@@ -35,7 +34,7 @@ fn main() -> Result<(), Failure> {
 }
 
 /// The file beside its packed form, as it is and compressed.
-fn compressors(file: &str, bytes: &[u8], reader: &ContainerReader<'_>) -> Result<(), Failure> {
+fn compressors(file: &str, reader: &ContainerReader<Vec<u8>>) -> Result<(), Failure> {
     let packed = rewritten(reader, CodeEncoding::Packed)?;
     let zstd = zstd::bulk::compress(&packed, 19)?.len();
     let xz = {
@@ -55,14 +54,14 @@ fn compressors(file: &str, bytes: &[u8], reader: &ContainerReader<'_>) -> Result
     println!(
         "{{\"file\":{file:?},\"bytes\":{},\"packed\":{},\"packed_zstd_19\":{zstd},\"packed_xz_9\":{xz},\
          \"packed_brotli_11\":{brotli},\"neither_codes_nor_widths\":{other}}}",
-        bytes.len(),
+        reader.as_bytes().len(),
         packed.len()
     );
     Ok(())
 }
 
 /// The tensors of a float file that have 1,000 values or more, as codes of so many bits.
-fn rounded(file: &str, reader: &ContainerReader<'_>, bits: u8) -> Result<(), Failure> {
+fn rounded(file: &str, reader: &ContainerReader<Vec<u8>>, bits: u8) -> Result<(), Failure> {
     let width = BitWidth::new(bits).ok_or("a width")?;
     let mut sizes = [FileSize::default(); 2];
     for (size, encoding) in sizes.iter_mut().zip([CodeEncoding::Packed, CodeEncoding::Coded]) {
@@ -85,7 +84,7 @@ fn rounded(file: &str, reader: &ContainerReader<'_>, bits: u8) -> Result<(), Fai
 }
 
 /// The same model with its codes in one encoding.
-fn rewritten(reader: &ContainerReader<'_>, encoding: CodeEncoding) -> Result<Vec<u8>, Failure> {
+fn rewritten(reader: &ContainerReader<Vec<u8>>, encoding: CodeEncoding) -> Result<Vec<u8>, Failure> {
     let mut writer = ContainerWriter::new();
     for (key, value) in reader.metadata_entries() {
         writer.metadata(key, value)?;
@@ -95,14 +94,14 @@ fn rewritten(reader: &ContainerReader<'_>, encoding: CodeEncoding) -> Result<Vec
         match entry.kind() {
             TensorKind::Quantized => writer.quantized_as(name, &reader.quantized(name)?, encoding)?,
             TensorKind::Raw => {
-                let fewbit::Encoding::Raw(elements) = entry.encoding() else { continue };
+                let Encoding::Raw(elements) = entry.encoding() else { continue };
                 writer.raw(name, entry.shape(), elements, reader.raw(name)?)?
             }
             TensorKind::Alias { target } => writer.alias(name, reader.tensors()[target].name())?,
-            TensorKind::Float32 => {
-                let floats = match entry.encoding().name() {
-                    "float16" => FloatEncoding::Float16,
-                    "bfloat16" => FloatEncoding::BFloat16,
+            _ => {
+                let floats = match entry.encoding() {
+                    Encoding::Float16 => FloatEncoding::Float16,
+                    Encoding::BFloat16 => FloatEncoding::BFloat16,
                     _ => FloatEncoding::Float32,
                 };
                 writer.float_as(name, entry.shape(), &reader.values(name)?, floats)?

@@ -119,3 +119,8 @@ impl Grouping {
         index / self.size
     }
 }
+
+/// The number of elements of a shape; `None` when it cannot be counted.
+pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |product, &dimension| product.checked_mul(dimension))
+}

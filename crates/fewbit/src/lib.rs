@@ -3,7 +3,7 @@
 //! Numbers go in, bytes come out. A weight tensor is cut in groups ([`GroupSize`], [`Grouping`]), each
 //! group has a whole number of bits ([`BitWidth`]), a tensor, or each of its channels or groups, has a
 //! range ([`ValueRange`], [`Ranges`]), and every weight becomes the code of the nearest point of its group's grid
-//! ([`UniformGrid`]). Together that is a [`QuantizedTensor`]; many of them are one file
+//! ([`UniformGrid`]). [`Codes`] and what they mean, [`Levels`], are a [`QuantizedTensor`]; many of them are one file
 //! ([`container`]), whose size is known before it is written ([`size`]).
 //!
 //! ```
@@ -24,13 +24,17 @@
 //! ```
 
 pub mod atomic;
+pub mod batch_norm;
 pub mod bits;
+mod codes;
 pub mod compress;
 pub mod container;
 pub mod disk;
 mod encoding;
+mod error;
 pub mod grid;
 pub mod group;
+pub mod names;
 pub mod pattern;
 mod range_form;
 pub mod ranges;
@@ -38,16 +42,18 @@ pub mod size;
 pub mod tensor;
 
 pub use bits::{BitWidth, BitsLaw, BitsLawError, BitsParametrisation};
-#[doc(hidden)]
+pub use codes::Codes;
+#[cfg(feature = "fuzzing")]
 pub use container::arbitrary;
 pub use container::{
     CodeEncoding, ContainerReader, ContainerWriter, ElementType, Encoding, FileSize, FloatEncoding, Limits,
-    ReadError, ReadFileError, StreamReader, TensorEntry, TensorKind, TensorView, VerifyError, WriteError,
-    read_bytes, read_file, verify,
+    ReadError, ReadFileError, TensorEntry, TensorKind, VerifyError, WriteError, read_bytes, read_file,
+    verify,
 };
-pub use grid::{GridKind, QuantizeError, UniformGrid, ValueRange};
+pub use error::QuantizeError;
+pub use grid::{GridKind, UniformGrid, ValueRange};
 pub use group::{GroupSize, Grouping};
-pub use range_form::RangeForm;
-pub use ranges::{RangeGranularity, Ranges};
+pub use range_form::{RangeForm, RangeGranularity};
+pub use ranges::Ranges;
 pub use size::{ModelSize, nominal_size, soft_size};
-pub use tensor::QuantizedTensor;
+pub use tensor::{Levels, QuantizedTensor};

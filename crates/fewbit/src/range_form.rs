@@ -1,13 +1,60 @@
-//! How a range is stored: as two numbers or one, of four bytes or two, and the nearest that can be.
+//! What has a range of its own, and how a range is stored: as two numbers or one, of four bytes or two.
 
 use std::fmt;
 
-use half::f16;
+use crate::group::element_count;
+use crate::{GroupSize, Grouping};
 
-use crate::{QuantizeError, ValueRange};
+/// What has a range of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RangeGranularity {
+    /// The whole tensor.
+    #[default]
+    Tensor,
+    /// Each output channel: `shape[0]` runs of weights, all as long. A tensor without dimensions is one
+    /// channel, one without weights has none. Groups need not end where channels do.
+    Channel,
+    /// Each group of weights that share a width.
+    Group,
+}
+
+impl RangeGranularity {
+    /// Ranges of a tensor of a shape; `None` when its weights cannot be counted.
+    pub fn count(self, shape: &[usize], group_size: GroupSize) -> Option<usize> {
+        match self {
+            Self::Tensor => element_count(shape).map(|_| 1),
+            _ => Some(self.runs(shape, Grouping::new(group_size, element_count(shape)?)).count()),
+        }
+    }
+
+    /// The weights of each range, of a tensor in this shape with these groups. A tensor without weights
+    /// has none, though it may have a range.
+    pub(crate) fn runs(self, shape: &[usize], grouping: Grouping) -> Grouping {
+        let len = grouping.len();
+        match self {
+            Self::Tensor => Grouping::new(GroupSize::WholeTensor, len),
+            Self::Channel => {
+                let size = len.checked_div(shape.first().copied().unwrap_or(1)).and_then(GroupSize::new);
+                Grouping::new(size.unwrap_or(GroupSize::WholeTensor), len)
+            }
+            Self::Group => grouping,
+        }
+    }
+}
+
+impl fmt::Display for RangeGranularity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tensor => "tensor",
+            Self::Channel => "channel",
+            Self::Group => "group",
+        })
+    }
+}
 
 /// The numbers that a range takes in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RangeForm {
     /// Minimum and maximum as 32-bit floats: 8 bytes, any range exactly.
     #[default]
@@ -22,7 +69,7 @@ pub enum RangeForm {
 
 impl RangeForm {
     /// Every form.
-    pub const ALL: [Self; 4] = [Self::Full, Self::Half, Self::SymmetricFull, Self::SymmetricHalf];
+    pub const ALL: &'static [Self] = &[Self::Full, Self::Half, Self::SymmetricFull, Self::SymmetricHalf];
 
     /// Whether its ranges are those from `-a` to `a`.
     pub const fn is_symmetric(self) -> bool {
@@ -48,74 +95,6 @@ impl RangeForm {
     pub const fn bytes(self) -> usize {
         self.numbers() * self.number_bytes()
     }
-
-    /// The smallest range of this form that holds a range: no weight inside it is clipped.
-    ///
-    /// ```
-    /// # use fewbit::{RangeForm, ValueRange};
-    /// // 16-bit floats from 0.25 to 0.5 lie 2^-12 apart.
-    /// let range = ValueRange::new(-0.3, 0.1)?;
-    /// let outward = RangeForm::SymmetricHalf.outward(range)?;
-    /// assert_eq!(outward, ValueRange::symmetric(0.300_048_83)?);
-    /// # Ok::<(), fewbit::QuantizeError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`QuantizeError::RangeTooLarge`] for an end beyond 65504, the largest 16-bit float.
-    pub fn outward(self, range: ValueRange) -> Result<ValueRange, QuantizeError> {
-        self.represented(range, |number, direction| {
-            let near = f16::from_f32(number);
-            match direction {
-                Direction::Up if near.to_f32() < number => next_up(near),
-                Direction::Down if near.to_f32() > number => -next_up(-near),
-                _ => near,
-            }
-        })
-    }
-
-    /// The range of this form whose ends are nearest; of a symmetric form the one whose half-width is
-    /// nearest to the larger magnitude of the ends. Weights outside it are clipped.
-    ///
-    /// # Errors
-    /// [`QuantizeError::RangeTooLarge`] for an end that would be rounded to infinity, from 65520 on.
-    pub fn nearest(self, range: ValueRange) -> Result<ValueRange, QuantizeError> {
-        self.represented(range, |number, _| f16::from_f32(number))
-    }
-
-    /// The range as it reads back, if this form can hold it; zeros are equal here, whatever their sign.
-    pub(crate) fn exact(self, range: ValueRange) -> Option<ValueRange> {
-        self.nearest(range).ok().filter(|found| *found == range)
-    }
-
-    /// The numbers that stand for a range of this form.
-    pub(crate) fn numbers_of(self, range: ValueRange) -> impl Iterator<Item = f32> {
-        let numbers = [range.minimum(), range.maximum()];
-        numbers.into_iter().skip(usize::from(self.is_symmetric()))
-    }
-
-    /// The range that numbers stand for, as many as [`numbers`](Self::numbers).
-    pub(crate) fn range_of(self, first: f32, last: f32) -> Result<ValueRange, QuantizeError> {
-        if self.is_symmetric() { ValueRange::symmetric(last) } else { ValueRange::new(first, last) }
-    }
-
-    fn represented(
-        self,
-        range: ValueRange,
-        round: impl Fn(f32, Direction) -> f16,
-    ) -> Result<ValueRange, QuantizeError> {
-        let number = |number: f32, direction| match self.is_half() {
-            true => round(number, direction).to_f32(),
-            false => number,
-        };
-        let found = if self.is_symmetric() {
-            ValueRange::symmetric(number(range.half_width(), Direction::Up))
-        } else {
-            ValueRange::new(number(range.minimum(), Direction::Down), number(range.maximum(), Direction::Up))
-        };
-        // Rounding keeps order and sign, so that only infinities are refused.
-        let (minimum, maximum, form) = (range.minimum(), range.maximum(), self);
-        found.map_err(|_| QuantizeError::RangeTooLarge { minimum, maximum, form })
-    }
 }
 
 impl fmt::Display for RangeForm {
@@ -127,21 +106,4 @@ impl fmt::Display for RangeForm {
             Self::SymmetricHalf => "symmetric half",
         })
     }
-}
-
-/// Where an end of a range may go.
-enum Direction {
-    Down,
-    Up,
-}
-
-/// The next larger number, of those below infinity.
-fn next_up(number: f16) -> f16 {
-    let bits = number.to_bits();
-    f16::from_bits(match bits {
-        // Both zeros lie below the smallest positive number.
-        0 | 0x8000 => 1,
-        _ if number.is_sign_negative() => bits - 1,
-        _ => bits + 1,
-    })
 }

@@ -3,7 +3,7 @@
 use fewbit::container::TensorBytes;
 use fewbit::{
     BitWidth, CodeEncoding, ContainerReader, ContainerWriter, Encoding, FloatEncoding, GroupSize, Grouping,
-    Limits, QuantizedTensor, ReadError, StreamReader, ValueRange, WriteError, verify,
+    QuantizedTensor, Ranges, ReadError, ValueRange, WriteError, verify,
 };
 use fewbit_kernels::rans::lanes_of;
 use fewbit_testing::Numbers;
@@ -72,8 +72,8 @@ fn by_law(law: &str, len: usize, size: usize, widths: &[BitWidth], seed: u64) ->
     let size = GroupSize::new(size).unwrap();
     let grouping = Grouping::new(size, len);
     let codes = (0..len).map(|index| draw(widths[grouping.group_of(index)])).collect();
-    let range = ValueRange::new(-1.0, 1.0).unwrap();
-    QuantizedTensor::from_parts(vec![len], size, range, widths.to_vec(), codes).unwrap()
+    let ranges = Ranges::of_tensor(ValueRange::new(-1.0, 1.0).unwrap());
+    QuantizedTensor::from_parts_with(vec![len], size, ranges, widths.to_vec(), codes).unwrap()
 }
 
 /// The lanes of so many symbols in streams of 2^18, 4 bytes each.
@@ -150,9 +150,9 @@ fn the_smaller_encoding_is_chosen() {
     let mut numbers = Numbers::seeded(3);
     let codes = (0..20_000).map(|_| numbers.below(16) as u16).collect();
     let widths = vec![BitWidth::new(4).unwrap()];
-    let range = ValueRange::new(0.0, 1.0).unwrap();
-    let noise =
-        QuantizedTensor::from_parts(vec![20_000], GroupSize::WholeTensor, range, widths, codes).unwrap();
+    let ranges = Ranges::of_tensor(ValueRange::new(0.0, 1.0).unwrap());
+    let noise = QuantizedTensor::from_parts_with(vec![20_000], GroupSize::WholeTensor, ranges, widths, codes)
+        .unwrap();
     for (tensor, expected) in
         [(&coded, Encoding::Coded), (&small, Encoding::Packed), (&noise, Encoding::Packed)]
     {
@@ -181,7 +181,7 @@ fn any_number_of_threads_gives_the_same_values() {
             for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
                 let file = pool.install(|| one_tensor(&tensor, encoding));
                 let reader = ContainerReader::new(&file).unwrap();
-                assert!(pool.install(|| reader.all_values()).unwrap() == expected, "{threads} threads");
+                assert!(pool.install(|| reader.values("t")).unwrap() == expected, "{threads} threads");
                 files.push(file);
             }
         }
@@ -203,7 +203,6 @@ fn tensors_of_many_streams_come_back_on_all_cores() {
             let reader = ContainerReader::new(&file).unwrap();
             assert!(reader.quantized("t").unwrap() == tensor);
             assert!(reader.values("t").unwrap() == tensor.dequantize());
-            assert_eq!(reader.view("t").unwrap().widths().unwrap(), tensor.widths());
         }
     }
 }
@@ -259,14 +258,8 @@ fn a_short_tensor_shares_the_frequencies_of_the_one_before() {
     // than it takes.
     let part = |from: usize| {
         let codes = first.codes()[from..from + 300].to_vec();
-        QuantizedTensor::from_parts(
-            vec![300],
-            GroupSize::WholeTensor,
-            first.ranges().values()[0],
-            vec![six],
-            codes,
-        )
-        .unwrap()
+        let ranges = first.ranges().clone();
+        QuantizedTensor::from_parts_with(vec![300], GroupSize::WholeTensor, ranges, vec![six], codes).unwrap()
     };
     let tensors = [first.clone(), part(0), part(9000)];
     for (index, tensor) in tensors.iter().enumerate() {
@@ -276,7 +269,7 @@ fn a_short_tensor_shares_the_frequencies_of_the_one_before() {
     writer.quantized_as("packed", &tensors[1], CodeEncoding::Packed).unwrap();
     writer.quantized_as("last", &tensors[1], CodeEncoding::Coded).unwrap();
     let file = writer.to_bytes();
-    let reader = ContainerReader::open(&file, &Limits::default()).unwrap();
+    let reader = ContainerReader::new(&file).unwrap();
     let tables = |name: &str| reader.tensor(name).unwrap().bytes().frequency_tables;
     assert!(tables("0") > 1);
     for (name, tensor) in [("2", &tensors[2]), ("last", &tensors[1]), ("1", &tensors[1]), ("0", &tensors[0])]
@@ -302,7 +295,6 @@ fn short_floats_read_back_as_their_nearest() {
         assert_eq!(reader.tensor("f").unwrap().mean_bits(), 16.0);
         assert_eq!(reader.tensor("f").unwrap().bytes().unquantized, 14);
         assert!(matches!(reader.quantized("f"), Err(ReadError::NotQuantized { .. })));
-        assert!(matches!(reader.view("f").unwrap().widths(), Err(ReadError::NotQuantized { .. })));
         // 65,520 is half way from the largest 16-bit float to what would be the next.
         let large = writer.float_as("g", &[2], &[1.0, f32::MAX], encoding).map(|_| ());
         assert!(matches!(large, Err(WriteError::TooLarge { index: 1, .. })));
@@ -321,14 +313,11 @@ fn a_buffer_of_another_length_is_a_typed_error() {
     let reader = ContainerReader::new(&file).unwrap();
     for found in [0, 99, 101] {
         let mut room = vec![0.0; found];
-        let whole = ReadError::OutputLength { what: "the whole file".to_owned(), needed: 100, found };
-        assert_eq!(reader.all_values_into(&mut room), Err(whole));
-        let one = ReadError::OutputLength { what: "t".to_owned(), needed: 100, found };
-        assert_eq!(reader.dequantize_into("t", &mut room), Err(one.clone()));
-        assert_eq!(reader.view("t").unwrap().dequantize_into(&mut room), Err(one));
+        let error = ReadError::OutputLength { name: "t".to_owned(), needed: 100, found };
+        assert_eq!(reader.values_into("t", &mut room), Err(error));
     }
     let mut room = vec![f32::NAN; 100];
-    reader.dequantize_into("t", &mut room).unwrap();
+    reader.values_into("t", &mut room).unwrap();
     assert_eq!(room, tensor.dequantize());
 }
 
@@ -370,13 +359,10 @@ proptest! {
         prop_assert_eq!(reader.size().bytes(), file.len() as u64);
         let parts: u64 = reader.size().parts().iter().map(|part| part.1).sum();
         prop_assert_eq!(parts, file.len() as u64);
-        let lazy = ContainerReader::open(&file, &Limits::default()).unwrap();
-        let all = reader.all_values().unwrap();
-        let ranges = reader.value_ranges();
-        for (index, (name, codes, values)) in expected.iter().enumerate() {
+        let owned = ContainerReader::new(file.clone()).unwrap();
+        for (name, codes, values) in &expected {
             prop_assert_eq!(&reader.values(name).unwrap(), values);
-            prop_assert_eq!(&lazy.values(name).unwrap(), values);
-            prop_assert_eq!(&all[ranges[index].clone()], values);
+            prop_assert_eq!(&owned.values(name).unwrap(), values);
             if let Some(codes) = codes {
                 prop_assert_eq!(&reader.quantized(name).unwrap(), codes);
                 let entry = reader.tensor(name).unwrap();
@@ -385,18 +371,8 @@ proptest! {
             }
         }
         if let Some((_, _, values)) = &last {
-            prop_assert_eq!(&all[ranges[expected.len()].clone()], values);
             prop_assert_eq!(&reader.values("tied").unwrap(), values);
         }
-
-        let mut stream = StreamReader::new(file.as_slice(), &Limits::default()).unwrap();
-        let mut values = Vec::new();
-        for (index, (_, _, expected)) in expected.iter().enumerate() {
-            prop_assert_eq!(stream.next_values(&mut values).unwrap(), Some(index));
-            prop_assert_eq!(&values, expected);
-        }
-        prop_assert_eq!(stream.next_values(&mut values).unwrap(), None);
-        prop_assert_eq!(stream.next_values(&mut values).unwrap(), None);
 
         let mut written = Vec::new();
         prop_assert_eq!(writer.write_to(&mut written).unwrap(), file.len() as u64);

@@ -23,7 +23,7 @@ fn replace_under(fault: Fault, may_fail: bool) {
         old.write_file(&path).unwrap();
         let disk = FaultyDisk::new(fault, at);
         let written = new.write_file_on(&disk, &path);
-        let found = read_file(&path).unwrap();
+        let found = read_file(&path).unwrap().into_bytes();
         assert!(found == old.to_bytes() || found == new.to_bytes(), "{fault:?} at {at}");
         if !disk.has_struck() {
             assert!(written.is_ok() && found == new.to_bytes());

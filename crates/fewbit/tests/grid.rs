@@ -1,6 +1,9 @@
 //! The laws of rounding to a uniform grid, and cases worked by hand.
 
-use fewbit::{BitWidth, GridKind, GroupSize, QuantizeError, QuantizedTensor, UniformGrid, ValueRange};
+use fewbit::{
+    BitWidth, Codes, GridKind, GroupSize, Levels, QuantizeError, QuantizedTensor, Ranges, UniformGrid,
+    ValueRange,
+};
 use fewbit_testing::{GROUP_SIZES, Numbers, RAGGED_LENGTHS, half_ulp};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -305,7 +308,8 @@ fn every_group_of_a_tensor_is_rounded_on_its_own_grid() {
             assert_eq!(tensor.mean_bits(), bits as f64 / len.max(1) as f64);
             assert_eq!(tensor.width_histogram().iter().sum::<usize>(), count);
             let parts = (tensor.shape().to_vec(), tensor.widths().to_vec(), tensor.codes().to_vec());
-            let again = QuantizedTensor::from_parts(parts.0, size, range, parts.1, parts.2);
+            let again =
+                QuantizedTensor::from_parts_with(parts.0, size, Ranges::of_tensor(range), parts.1, parts.2);
             assert_eq!(again.unwrap(), tensor);
         }
     }
@@ -322,21 +326,19 @@ fn parts_that_do_not_fit_are_typed_errors() {
     assert!(matches!(quantize(&[2, 4], 2), Err(QuantizeError::ElementCount { expected: 8, found: 6, .. })));
     assert!(matches!(quantize(&[6], 3), Err(QuantizeError::WidthCount { expected: 2, found: 3 })));
     assert!(matches!(quantize(&[usize::MAX, 2], 2), Err(QuantizeError::ShapeOverflow { .. })));
-    let from_parts = |codes: [u16; 6]| {
-        QuantizedTensor::from_parts(vec![6], size, range, vec![width(2), width(0)], codes.to_vec())
-    };
-    assert!(from_parts([3, 3, 0, 1, 0, 0]).is_ok());
+    let codes = |codes: [u16; 6]| Codes::new(size, vec![width(2), width(0)], codes.to_vec());
+    assert!(codes([3, 3, 0, 1, 0, 0]).is_ok());
+    let fewer = Codes::new(size, vec![width(2)], vec![3, 3, 0, 1]).unwrap();
+    let levels = Levels::Uniform(Ranges::of_tensor(range));
     assert!(matches!(
-        from_parts([3, 4, 0, 1, 0, 0]),
-        Err(QuantizeError::CodeTooLarge { index: 1, code: 4, .. })
+        QuantizedTensor::new(vec![6], fewer, levels),
+        Err(QuantizeError::ElementCount { expected: 6, found: 4, .. })
     ));
-    assert!(matches!(
-        from_parts([3, 3, 0, 1, 0, 1]),
-        Err(QuantizeError::CodeTooLarge { index: 5, code: 1, .. })
-    ));
+    assert!(matches!(codes([3, 4, 0, 1, 0, 0]), Err(QuantizeError::CodeTooLarge { index: 1, code: 4, .. })));
+    assert!(matches!(codes([3, 3, 0, 1, 0, 1]), Err(QuantizeError::CodeTooLarge { index: 5, code: 1, .. })));
     let nan = [0.0, f32::NAN];
     assert!(matches!(
-        QuantizedTensor::quantize_within(&nan, range, &[2], size, vec![width(2)]),
+        QuantizedTensor::quantize_with(&nan, Ranges::of_tensor(range), &[2], size, vec![width(2)]),
         Err(QuantizeError::NonFinite { index: 1, .. })
     ));
 }

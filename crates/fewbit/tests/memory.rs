@@ -4,10 +4,10 @@
 use std::sync::Mutex;
 
 use fewbit::arbitrary::{LIMITS, fit};
-use fewbit::container::probe_with_limits;
+use fewbit::container::verify_with_limits;
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, Limits, QuantizedTensor,
-    RangeForm, RangeGranularity, Ranges, StreamReader, ValueRange,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, QuantizedTensor,
+    RangeForm, RangeGranularity, Ranges, ReadError, ValueRange,
 };
 use fewbit_testing::Numbers;
 use peak_alloc::PeakAlloc;
@@ -46,13 +46,9 @@ fn forged_files_take_no_more_than_the_limits_allow() {
         }
         fit(&mut bytes);
         let taken = peak(|| {
-            let _ = probe_with_limits(&bytes, &LIMITS);
-            if let Ok(reader) = ContainerReader::open(&bytes, &LIMITS) {
+            let _ = verify_with_limits(&bytes, &LIMITS);
+            if let Ok(reader) = ContainerReader::with_limits(&bytes, &LIMITS) {
                 reader.tensors().iter().for_each(|entry| drop(reader.values(entry.name())));
-            }
-            if let Ok(mut stream) = StreamReader::new(bytes.as_slice(), &LIMITS) {
-                let mut values = Vec::new();
-                while let Ok(Some(_)) = stream.next_values(&mut values) {}
             }
         });
         assert!(taken < allowed, "{taken} bytes for a file of {}", bytes.len());
@@ -94,42 +90,45 @@ fn a_range_for_every_weight_costs_six_times_its_value() {
 fn what_is_not_there_takes_no_memory() {
     let _alone = ONE_AT_A_TIME.lock();
     let shape: &[u8] = &[1, 0x80, 0x80, 0x80, 0x80, 1];
-    let quantized: &[u8] = &[8, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 3, 3];
-    let coded: &[u8] = &[0];
-    for (encoding, more) in
-        [(0, vec![]), (1, quantized.to_vec()), (2, [quantized, coded].concat()), (3, vec![]), (4, vec![])]
-    {
+    let (codes, range): (&[u8], &[u8]) = (&[8, 3, 3], &[0, 0, 0, 0, 0, 0, 0x80, 0x3f]);
+    let packed = [codes, range].concat();
+    let coded = [codes, &[0], range].concat();
+    for (encoding, more) in [(0, vec![]), (1, packed), (2, coded), (3, vec![]), (4, vec![])] {
         let head = [&[0, 1, 0, 2, b'a', encoding], shape, &more, &[0; 4]].concat();
         let mut bytes = [&GOLDEN[..10], &[head.len() as u8], &head].concat();
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
         bytes.extend([0; 100]);
-        let limits = Limits::default();
         let taken = peak(|| {
-            assert!(ContainerReader::open(&bytes, &limits).is_err());
-            let mut stream = StreamReader::new(bytes.as_slice(), &limits).unwrap();
-            assert!(stream.next_values(&mut Vec::new()).is_err());
+            let error = ContainerReader::new(&bytes).unwrap_err();
+            assert!(matches!(error, ReadError::Truncated { .. }), "{error}");
         });
         assert!(taken < 64 << 10, "{taken} bytes for encoding {encoding}");
     }
 }
 
+/// Tables of one symbol take two bytes in the file and hundreds in memory, so each counts as 256.
 #[test]
-fn a_stream_holds_one_tensor_at_a_time() {
+fn a_file_of_frequency_tables_takes_no_more_than_the_limits_allow() {
     let _alone = ONE_AT_A_TIME.lock();
-    let mut numbers = Numbers::seeded(9);
-    let mut writer = ContainerWriter::new();
-    const TENSORS: usize = 20;
-    const LEN: usize = 50_000;
+    const TENSORS: u16 = 9000;
+    let number = |n: usize| {
+        assert!((1 << 7..1 << 21).contains(&n));
+        let low = [n as u8 | 0x80, (n >> 7) as u8];
+        if n < 1 << 14 { low.to_vec() } else { vec![low[0], low[1] | 0x80, (n >> 14) as u8] }
+    };
+    let mut body = [vec![0], number(TENSORS.into())].concat();
     for index in 0..TENSORS {
-        writer.float(&format!("tensor.{index}"), &[LEN], &numbers.weights(LEN)).unwrap();
+        body.extend([&[0, 8], format!("{index:04}").as_bytes()].concat());
+        // Coded, one code of each width from 1 to 8, all of them 0: eight frequency tables of one symbol.
+        body.extend([&[2, 1, 8, 1, 1, 8], &[1; 7][..], &[0, 0x55, 0x55], &[4, 0].repeat(8)].concat());
+        body.extend([0, 0, 0, 0, 0, 0, 0x80, 0x3f]);
     }
-    let bytes = writer.to_bytes();
-    drop(writer);
+    let mut bytes = [&GOLDEN[..10], &number(body.len()), &body].concat();
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     let taken = peak(|| {
-        let mut stream = StreamReader::new(bytes.as_slice(), &Limits::default()).unwrap();
-        let mut values = Vec::new();
-        while stream.next_values(&mut values).unwrap().is_some() {}
+        let error = ContainerReader::new(&bytes).unwrap_err();
+        assert!(matches!(error, ReadError::OverLimit { what: "bytes of header and table", .. }), "{error}");
     });
-    // Its data, twice as a vector that grows, and its values.
-    assert!(taken < 4 * 4 * LEN, "{taken} bytes, one tensor has {}", 4 * LEN);
+    assert!(taken < 64 << 20, "{taken} bytes for a file of {}", bytes.len());
 }

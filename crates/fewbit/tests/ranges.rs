@@ -3,9 +3,8 @@
 use fewbit::container::TensorBytes;
 use fewbit::size::{range_bits, soft_overhead_with, soft_size_with};
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, Grouping, Limits,
-    QuantizeError, QuantizedTensor, RangeForm, RangeGranularity, Ranges, StreamReader, UniformGrid,
-    ValueRange, nominal_size, verify,
+    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GridKind, GroupSize, Grouping, QuantizeError,
+    QuantizedTensor, RangeForm, RangeGranularity, Ranges, UniformGrid, ValueRange, nominal_size, verify,
 };
 use fewbit_testing::Numbers;
 use proptest::collection::vec;
@@ -16,11 +15,11 @@ const GRANULARITIES: [RangeGranularity; 3] =
 
 /// Every pair of a grid's kind and a form that it can have.
 fn kinds_and_forms() -> impl Iterator<Item = (GridKind, RangeForm)> {
-    let min_max = RangeForm::ALL.map(|form| (GridKind::MinMax, form));
+    let min_max = RangeForm::ALL.iter().map(|form| (GridKind::MinMax, *form));
     let about_zero = [GridKind::Signed, GridKind::Stepped].into_iter();
     let about_zero = about_zero
         .flat_map(|kind| [RangeForm::SymmetricFull, RangeForm::SymmetricHalf].map(|form| (kind, form)));
-    min_max.into_iter().chain(about_zero)
+    min_max.chain(about_zero)
 }
 
 fn width(bits: u8) -> BitWidth {
@@ -103,7 +102,7 @@ fn ranges_are_snapped_as_worked_by_hand() {
     assert_eq!(RangeForm::Half.outward(small), Ok(range(-(0.5f32.powi(24)), 0.5f32.powi(24))));
     assert_eq!(RangeForm::SymmetricHalf.nearest(small), Ok(range(0.0, 0.0)));
     assert_eq!(RangeForm::Half.outward(range(0.0, 0.0)), Ok(range(0.0, 0.0)));
-    assert_eq!(RangeForm::ALL.map(RangeForm::bytes), [8, 4, 4, 2]);
+    assert!(RangeForm::ALL.iter().map(|form| form.bytes()).eq([8, 4, 4, 2]));
 }
 
 #[test]
@@ -142,7 +141,7 @@ proptest! {
     ) {
         let asked = range(a.min(b), a.max(b));
         let numbers: Vec<f32> = all_halves();
-        for form in RangeForm::ALL {
+        for &form in RangeForm::ALL {
             let up = |end: f32| match form.is_half() {
                 true => numbers[numbers.partition_point(|number| *number < end)],
                 false => end,
@@ -211,27 +210,19 @@ proptest! {
             prop_assert_eq!(verify(&file), Ok(()));
             let reader = ContainerReader::new(&file).unwrap();
             prop_assert_eq!(reader.size().bytes(), file.len() as u64);
-            let mut stream = StreamReader::new(file.as_slice(), &Limits::default()).unwrap();
-            let mut streamed = Vec::new();
             for (index, (tensor, (granularity, (kind, form)))) in tensors.iter().zip(forms()).enumerate() {
                 let name = index.to_string();
                 prop_assert_eq!(&reader.quantized(&name).unwrap(), tensor);
                 let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&reader.values(&name).unwrap()), bits(&tensor.dequantize()));
-                prop_assert_eq!(stream.next_values(&mut streamed).unwrap(), Some(index));
-                prop_assert_eq!(&streamed, &tensor.dequantize());
                 let entry = reader.tensor(&name).unwrap();
                 let found = (entry.range_granularity(), entry.range_form(), entry.grid_kind());
                 prop_assert_eq!(found, (Some(granularity), Some(form), Some(kind)));
                 let per_tensor = granularity == RangeGranularity::Tensor;
                 let only = tensor.ranges().values().first().copied().filter(|_| per_tensor);
                 prop_assert_eq!(entry.range(), only);
-                let view = reader.view(&name).unwrap();
-                prop_assert_eq!(&view.ranges().unwrap(), tensor.ranges());
-                prop_assert_eq!(view.widths().unwrap(), tensor.widths());
-                let data = view.value_bytes().len() + view.width_bytes().len() + view.range_bytes().len();
-                let bytes = entry.bytes();
-                prop_assert!(data as u64 <= bytes.codes + bytes.widths + bytes.ranges);
+                let (data, bytes) = (entry.data_range(), entry.bytes());
+                prop_assert!(data.end - data.start <= bytes.codes + bytes.widths + bytes.ranges);
             }
         }
     }
@@ -329,7 +320,7 @@ fn coding_ranges_pays_and_short_tensors_share() {
         )
         .unwrap()
     };
-    for form in RangeForm::ALL {
+    for &form in RangeForm::ALL {
         let found = bytes_of(&channels(256, form), CodeEncoding::Coded).ranges as f64;
         let upper = form.numbers() as f64 * 256.0 * (3.6 / 8.0);
         let rest = form.numbers() as f64 * 256.0 * if form.is_half() { 1.0 } else { 3.0 };
@@ -381,12 +372,9 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|number| number.to_bits()).collect()
 }
 
-/// The values of the one tensor of a file, asked for by name, all together and from a stream.
-fn values_of(file: &[u8]) -> [Vec<f32>; 3] {
-    let reader = ContainerReader::new(file).unwrap();
-    let mut streamed = Vec::new();
-    StreamReader::new(file, &Limits::default()).unwrap().next_values(&mut streamed).unwrap();
-    [reader.values("0").unwrap(), reader.all_values().unwrap(), streamed]
+/// The values of the one tensor of a file.
+fn values_of(file: &[u8]) -> Vec<f32> {
+    ContainerReader::new(file).unwrap().values("0").unwrap()
 }
 
 #[test]
@@ -407,16 +395,15 @@ fn a_file_gives_the_values_of_its_grids_to_the_last_bit_with_any_number_of_threa
         [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
     for (seed, (shape, size, widths)) in (0..).zip(cases) {
         for granularity in GRANULARITIES {
-            for kind in GridKind::ALL {
+            for &kind in GridKind::ALL {
                 let tensor = tensor(shape, size, widths, granularity, (kind, RangeForm::SymmetricHalf), seed);
                 let expected = bits(&tensor.dequantize());
                 for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
                     let file = file_of(std::slice::from_ref(&tensor), encoding);
                     for pool in &pools {
-                        for values in pool.install(|| values_of(&file)) {
-                            let what = format!("{shape:?}, {size}, {granularity}, {kind:?}, {encoding:?}");
-                            assert!(bits(&values) == expected, "{what}");
-                        }
+                        let values = pool.install(|| values_of(&file));
+                        let what = format!("{shape:?}, {size}, {granularity}, {kind:?}, {encoding:?}");
+                        assert!(bits(&values) == expected, "{what}");
                     }
                 }
             }
@@ -437,7 +424,7 @@ fn a_tensor_of_several_parts_gives_the_values_of_its_grids() {
         let expected = bits(&tensor.dequantize());
         for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
             let file = file_of(std::slice::from_ref(&tensor), encoding);
-            let values = ContainerReader::new(&file).unwrap().values("0").unwrap();
+            let values = values_of(&file);
             assert!(bits(&values) == expected, "{kind:?}, {encoding:?}");
         }
     }
@@ -485,9 +472,8 @@ fn a_file_gives_the_values_of_grids_at_the_ends_of_what_numbers_can_be() {
                     QuantizedTensor::from_parts_with(vec![4, 51], group, ranges, widths, codes).unwrap();
                 for encoding in [CodeEncoding::Packed, CodeEncoding::Coded] {
                     let file = file_of(std::slice::from_ref(&tensor), encoding);
-                    for values in values_of(&file) {
-                        assert!(bits(&values) == bits(&expected), "{kind:?}, {range:?}, {encoding:?}");
-                    }
+                    let found = bits(&values_of(&file));
+                    assert!(found == bits(&expected), "{kind:?}, {range:?}, {encoding:?}");
                 }
             }
         }

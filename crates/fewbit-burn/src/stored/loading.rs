@@ -1,20 +1,150 @@
 //! From a file into a model.
+//!
+//! [`load_into`] decodes each tensor straight into the parameter's order; [`StoredModel::load_into`] does the same from
+//! codes that are in memory, for what has no file. Both give the same numbers to the last bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
+use fewbit::batch_norm::{
+    BETA, EPSILON_KEY, GAMMA, RUNNING_MEAN, RUNNING_VAR, SCALE, SHIFT, folded_layers, unit_variance,
+};
+use fewbit::names::is_batch_count;
+use fewbit::{ContainerReader, Encoding, FloatEncoding, ReadError, TensorEntry};
+use rayon::prelude::*;
 
-use super::{LoadError, StoredModel, StoredTensor};
-use crate::layout::{PathTracker, parameters};
+use super::{LoadError, StoredModel, StoredTensor, floats};
+use crate::layout::{Orientation, ParameterEntry, PathTracker, parameters};
 
 /// `model` with the weights of the `.fewbit` file at `path`.
 ///
 /// # Errors
 /// [`LoadError`]: the file cannot be read, or does not fit the model.
 pub fn load<M: Module>(path: &Path, model: M) -> Result<M, LoadError> {
-    StoredModel::from_bytes(&fewbit::read_file(path)?)?.load_into(model)
+    load_into(&fewbit::read_file(path)?, model)
+}
+
+/// `model` with every parameter and running statistic replaced by the value in a file.
+///
+/// Each value is that of [`QuantizedTensor::dequantize`](fewbit::QuantizedTensor::dequantize), to the last bit. A parameter
+/// that has not been initialized stays so until it gets its value.
+///
+/// # Errors
+/// [`LoadError`] naming the first tensor that is missing, extra, of another shape or does not decode; nothing is
+/// loaded then.
+pub fn load_into<B: AsRef<[u8]> + Sync, M: Module>(
+    reader: &ContainerReader<B>,
+    model: M,
+) -> Result<M, LoadError> {
+    let tensors = sources(reader)?;
+    let (entries, _) = parameters(&model);
+    check_fit(&entries, tensors.iter().map(|(path, source)| (path.as_str(), source.shape())))?;
+    let decode = |stored: &mut Vec<f32>, entry: &ParameterEntry| {
+        let values = tensors[&entry.path].values(reader, entry.orientation, stored)?;
+        Ok((entry.path.clone(), values))
+    };
+    let values: Vec<Result<_, ReadError>> = entries.par_iter().map_init(Vec::new, decode).collect();
+    let values = values.into_iter().collect::<Result<_, _>>()?;
+    Ok(model.map(&mut Loader { tracker: PathTracker::default(), values }))
+}
+
+/// Where the values of a parameter come from.
+enum Source<'r> {
+    /// A tensor of the file.
+    Stored(&'r TensorEntry),
+    /// A statistic of a folded batch norm: this value for each of so many channels.
+    Constant([usize; 1], f32),
+}
+
+impl Source<'_> {
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Stored(entry) => entry.shape(),
+            Self::Constant(shape, _) => shape,
+        }
+    }
+
+    /// The values in a parameter's order; `stored` is room for those in the file's.
+    fn values<B: AsRef<[u8]>>(
+        &self,
+        reader: &ContainerReader<B>,
+        orientation: Orientation,
+        stored: &mut Vec<f32>,
+    ) -> Result<Vec<f32>, ReadError> {
+        match self {
+            Self::Constant([channels], value) => Ok(vec![*value; *channels]),
+            Self::Stored(entry) if orientation == Orientation::Stored => reader.values(entry.name()),
+            Self::Stored(entry) => {
+                stored.resize(entry.len(), 0.0);
+                reader.values_into(entry.name(), stored)?;
+                Ok(orientation.swapped(stored, entry.shape()))
+            }
+        }
+    }
+}
+
+/// The tensors of a file as a model has them, by path: a folded batch norm has its four, counts of batches are left
+/// out.
+fn sources<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<BTreeMap<String, Source<'_>>, LoadError> {
+    let mut sources = BTreeMap::new();
+    for entry in parameter_tensors(reader)? {
+        sources.insert(entry.name().to_owned(), Source::Stored(entry));
+    }
+    let Some(epsilon) = floats::epsilon(reader.metadata(EPSILON_KEY))? else { return Ok(sources) };
+    for layer in folded_layers(reader.tensors().iter().map(TensorEntry::name)) {
+        let [scale, shift] = [SCALE, SHIFT].map(|field| sources.remove(&format!("{layer}{field}")));
+        let (Some(scale), Some(shift)) = (scale, shift) else { continue };
+        let channels = [scale.shape().iter().product()];
+        for (field, source) in [
+            (GAMMA, scale),
+            (BETA, shift),
+            (RUNNING_MEAN, Source::Constant(channels, 0.0)),
+            (RUNNING_VAR, Source::Constant(channels, unit_variance(epsilon))),
+        ] {
+            sources.insert(format!("{layer}{field}"), source);
+        }
+    }
+    Ok(sources)
+}
+
+/// The tensors of a file but for counts of batches; an error for any other that is not of floats, which no parameter
+/// can be.
+fn parameter_tensors<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<Vec<&TensorEntry>, ReadError> {
+    let mut tensors = Vec::new();
+    for entry in reader.tensors() {
+        match entry.encoding() {
+            Encoding::Raw(_) if is_batch_count(entry.name()) => {}
+            Encoding::Raw(found) => {
+                return Err(ReadError::NotFloats { name: entry.name().to_owned(), found });
+            }
+            _ => tensors.push(entry),
+        }
+    }
+    Ok(tensors)
+}
+
+/// An error unless tensors, sorted by path, are those that a model needs.
+fn check_fit<'t>(
+    entries: &[ParameterEntry],
+    tensors: impl Iterator<Item = (&'t str, &'t [usize])>,
+) -> Result<(), LoadError> {
+    let mut tensors: BTreeMap<&str, &[usize]> = tensors.collect();
+    for entry in entries {
+        let needed = entry.orientation.swap_shape(&entry.shape);
+        match tensors.remove(entry.path.as_str()) {
+            None => return Err(LoadError::Missing { path: entry.path.clone(), shape: needed }),
+            Some(found) if found != needed => {
+                return Err(LoadError::Shape { path: entry.path.clone(), found: found.to_vec(), needed });
+            }
+            Some(_) => {}
+        }
+    }
+    match tensors.into_keys().next() {
+        Some(path) => Err(LoadError::Extra { path: path.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 impl StoredModel {
@@ -26,29 +156,51 @@ impl StoredModel {
     pub fn load_into<M: Module>(&self, model: M) -> Result<M, LoadError> {
         let (entries, _) = parameters(&model);
         let tensors = self.unfolded()?;
-        for entry in &entries {
-            let needed = entry.orientation.swap_shape(&entry.shape);
-            let Some(tensor) = tensors.get(&entry.path) else {
-                return Err(LoadError::Missing { path: entry.path.clone(), shape: needed });
+        check_fit(&entries, tensors.iter().map(|(path, tensor)| (path.as_str(), tensor.shape())))?;
+        let values = entries.iter().map(|entry| {
+            let tensor = &tensors[&entry.path];
+            (entry.path.clone(), entry.orientation.swap_values(tensor.values(), tensor.shape()))
+        });
+        Ok(model.map(&mut Loader { tracker: PathTracker::default(), values: values.collect() }))
+    }
+
+    /// The model in a file, its codes in memory, without PyTorch's counts of the batches that a norm has seen.
+    ///
+    /// # Errors
+    /// [`ReadError`] saying what does not decode; [`ReadError::NotFloats`] for any other tensor that is not of floats,
+    /// which no parameter can be.
+    pub fn from_reader<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<Self, ReadError> {
+        let mut stored = Self::default();
+        for (key, value) in reader.metadata_entries() {
+            stored.metadata.insert(key.to_owned(), value.to_owned());
+        }
+        for entry in parameter_tensors(reader)? {
+            let float = |encoding| -> Result<_, ReadError> {
+                let (shape, values) = (entry.shape().to_vec(), reader.values(entry.name())?);
+                Ok(StoredTensor::Float { shape, values, encoding })
             };
-            if tensor.shape() != needed {
-                let found = tensor.shape().to_vec();
-                return Err(LoadError::Shape { path: entry.path.clone(), found, needed });
-            }
+            let tensor = match entry.encoding() {
+                Encoding::Packed | Encoding::Coded => {
+                    StoredTensor::Quantized(reader.quantized(entry.name())?)
+                }
+                Encoding::Float16 => float(FloatEncoding::Float16)?,
+                Encoding::BFloat16 => float(FloatEncoding::BFloat16)?,
+                _ => float(FloatEncoding::Float32)?,
+            };
+            stored.tensors.insert(entry.name().to_owned(), tensor);
         }
-        if let Some(path) = tensors.keys().find(|path| !entries.iter().any(|e| e.path == **path)) {
-            return Err(LoadError::Extra { path: path.clone() });
-        }
-        Ok(model.map(&mut Loader { tracker: PathTracker::default(), tensors: &tensors }))
+        Ok(stored)
     }
 }
 
-struct Loader<'a> {
+/// Gives each parameter its values.
+struct Loader {
     tracker: PathTracker,
-    tensors: &'a BTreeMap<String, StoredTensor>,
+    /// By path, in the parameter's order.
+    values: HashMap<String, Vec<f32>>,
 }
 
-impl ModuleMapper for Loader<'_> {
+impl ModuleMapper for Loader {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.tracker.enter(name, container);
     }
@@ -58,14 +210,17 @@ impl ModuleMapper for Loader<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let stored = self.tensors.get(&self.tracker.path());
-        let Some(tensor) = stored.filter(|_| !self.tracker.inside_reparameterization()) else {
+        if self.tracker.inside_reparameterization() {
             return param;
-        };
-        let orientation = self.tracker.orientation(D);
-        let values = orientation.swap_values(tensor.values(), tensor.shape());
+        }
+        let Some(values) = self.values.remove(&self.tracker.path()) else { return param };
+        let data = TensorData::new(values, param.lazy_shape());
+        if !param.is_initialized() {
+            // Its random values are not drawn first.
+            let (device, id) = (param.lazy_device(), param.id);
+            return param.transform_for_load(Tensor::from_data(data, &device), id);
+        }
         param.map(|old| {
-            let data = TensorData::new(values, old.dims());
             let needs_gradient = old.is_require_grad();
             let new = Tensor::from_data(data, &old.device());
             if needs_gradient { new.require_grad() } else { new }

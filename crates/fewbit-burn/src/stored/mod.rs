@@ -13,21 +13,15 @@ use std::path::Path;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use fewbit::{
-    ContainerReader, ContainerWriter, Encoding, FloatEncoding, QuantizedTensor, ReadError, TensorEntry,
-    TensorKind, WriteError,
-};
+use fewbit::{ContainerReader, ContainerWriter, FloatEncoding, QuantizedTensor, ReadError, WriteError};
 
 pub use self::error::{ExportError, LoadError};
 pub use self::floats::{FloatStorage, value_count};
-pub use self::loading::load;
+pub use self::loading::{load, load_into};
 use crate::layout::{ParameterEntry, ParameterVisitor, is_running_statistic, parameters, visit_parameters};
 use crate::quantizer::{Quantizer, learned};
 use crate::reparam::values;
 use crate::site::Trim;
-
-/// What PyTorch counts beside a batch norm's statistics, and no network here has.
-const BATCH_COUNT: &str = "num_batches_tracked";
 
 /// One tensor of a file, in stored order `[out, …]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,7 +159,7 @@ impl StoredModel {
     /// Bytes that the network's tensors take as float32: what [`load_into`](Self::load_into) fills, not
     /// what a folded file has of them.
     pub fn float_bytes(&self) -> u64 {
-        let is_folded = self.metadata.contains_key(floats::EPSILON);
+        let is_folded = self.metadata.contains_key(fewbit::batch_norm::EPSILON_KEY);
         let elements = |tensor: &StoredTensor| tensor.shape().iter().product::<usize>() as u64;
         let values = self.tensors.iter().map(|(path, tensor)| (path.as_str(), elements(tensor)));
         4 * floats::unfolded_count(values, is_folded)
@@ -225,31 +219,7 @@ impl StoredModel {
     /// [`ReadError`] saying what is wrong and where; [`ReadError::NotFloats`] for any other tensor that is
     /// not of floats, which no parameter can be.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
-        let reader = ContainerReader::new(bytes)?;
-        let mut stored = Self::default();
-        for &(key, value) in reader.metadata_entries() {
-            stored.metadata.insert(key.to_owned(), value.to_owned());
-        }
-        let is_count = |entry: &TensorEntry| {
-            matches!(entry.encoding(), Encoding::Raw(_))
-                && entry.name().rsplit('.').next() == Some(BATCH_COUNT)
-        };
-        for entry in reader.tensors().iter().filter(|entry| !is_count(entry)) {
-            let tensor = match entry.kind() {
-                TensorKind::Quantized => StoredTensor::Quantized(reader.quantized(entry.name())?),
-                _ => StoredTensor::Float {
-                    shape: entry.shape().to_vec(),
-                    values: reader.values(entry.name())?,
-                    encoding: match entry.encoding() {
-                        Encoding::Float16 => FloatEncoding::Float16,
-                        Encoding::BFloat16 => FloatEncoding::BFloat16,
-                        _ => FloatEncoding::Float32,
-                    },
-                },
-            };
-            stored.tensors.insert(entry.name().to_owned(), tensor);
-        }
-        Ok(stored)
+        Self::from_reader(&ContainerReader::new(bytes)?)
     }
 }
 

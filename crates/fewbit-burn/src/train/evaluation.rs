@@ -124,7 +124,8 @@ impl<T: Task> Trainer<'_, T> {
             p_value: (method != own).then(|| sign_test(scores, &own_scores)),
             seconds: seconds(),
         };
-        let float_bytes = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+        let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+        let float_bytes = float.into_bytes();
         let (float_scores, float) = self.score(&float_bytes, Split::Test)?;
         let mut rows = vec![row(Method::Float, &float_scores, &float, float_bytes.len())];
         if own != Method::RoundedAfterTraining

@@ -159,7 +159,7 @@ impl<T: Task> Trainer<'_, T> {
         if header.quantized {
             self.attach(&mut state, || {
                 let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
-                Ok(StoredModel::from_bytes(&float).map_err(LoadError::from)?)
+                Ok(StoredModel::from_reader(&float).map_err(LoadError::from)?)
             })?;
         }
         let record = |source: RecordError| CheckpointError::Record { step: header.step, source };

@@ -45,4 +45,18 @@ pub(crate) struct UnpackArgs {
     /// The safetensors file to write.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// The names of the tensors; by default `pytorch` for a file that was written with a recipe, else `file`.
+    #[arg(long, value_enum, value_name = "NAMES")]
+    pub(crate) names: Option<Names>,
+}
+
+/// Whose names tensors have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// Those of the PyTorch network, for strict loading: batch norms unfolded, with `num_batches_tracked`.
+    Pytorch,
+    /// Those of the burn network: batch norms unfolded.
+    Burn,
+    /// Those of the file: batch norms as they are stored.
+    File,
 }

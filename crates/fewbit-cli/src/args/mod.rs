@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use benches::{Bench, BenchArgs, NoiseArgs, StepArgs, StepMethod, StepModel};
 pub(crate) use budget::BudgetArgs;
 pub(crate) use compression::{CalibrationKind, CompressArgs, ObjectiveKind};
-pub(crate) use files::{EvalArgs, InspectArgs, UnpackArgs, VerifyArgs};
+pub(crate) use files::{EvalArgs, InspectArgs, Names, UnpackArgs, VerifyArgs};
 pub(crate) use results::{ReportArgs, TableArgs, TableFormat};
 pub(crate) use training::{PlanArgs, SmokeArgs, SweepArgs, TrainArgs};
 

@@ -26,21 +26,21 @@ struct EvalReport {
 pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
     use_threads(args.machine.threads)?;
     let device = device(args.machine.device)?;
-    let bytes = fewbit::read_file(&args.file)?;
+    let reader = fewbit::read_file(&args.file)?;
     let data = match args.download {
         true => {
             let set =
-                fewbit_zoo::data_set_of(&bytes).map_err(|error| Failure::from(error).about(&args.file))?;
+                fewbit_zoo::data_set_of(&reader).map_err(|error| Failure::from(error).about(&args.file))?;
             crate::download::data_set(set)?
         }
         false => args.data,
     };
-    let evaluation = fewbit_zoo::evaluate_file(&bytes, data.as_deref(), &device)
+    let evaluation = fewbit_zoo::evaluate_file(&reader, data.as_deref(), &device)
         .map_err(|error| Failure::from(error).about(&args.file))?;
     let report = EvalReport {
         metric: evaluation.metric.name().to_owned(),
         value: evaluation.value,
-        bytes: bytes.len() as u64,
+        bytes: reader.size().bytes(),
         float_bytes: evaluation.float_bytes,
         mean_bits: evaluation.mean_bits,
         data: evaluation.data,

@@ -79,9 +79,9 @@ fn recipe_with(
 /// The bytes of a teacher's file and the network in them; checked that the recipe can learn from it.
 fn teacher(path: &Path, recipe: &Recipe) -> Result<(Vec<u8>, TeacherNetwork), Failure> {
     let about = |error: ExperimentError| Failure::from(error).about(path);
-    let bytes = fewbit::read_file(path)?;
-    let network = TeacherNetwork::of_file(&bytes, recipe).map_err(about)?;
-    Ok((bytes, network))
+    let reader = fewbit::read_file(path)?;
+    let network = TeacherNetwork::of_reader(&reader, recipe).map_err(about)?;
+    Ok((reader.into_bytes(), network))
 }
 
 /// The weights of a checkpoint under the names of the recipe's network; checked that they fit.

@@ -7,7 +7,6 @@ mod history;
 
 use std::fs;
 
-use fewbit::ContainerReader;
 use fewbit_burn::train::{MODEL_FILE, Method};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -99,10 +98,7 @@ impl Details {
         let history = History::read(&run.path).map_err(|error| Failure::from(error).about(&run.path))?;
         let path = run.path.join(MODEL_FILE);
         let file = match fs::metadata(&path) {
-            Ok(_) => {
-                let bytes = fewbit::read_file(&path)?;
-                Some(Inspection::of(&ContainerReader::new(&bytes)?))
-            }
+            Ok(_) => Some(Inspection::of(&fewbit::read_file(&path)?)),
             Err(_) => None,
         };
         let recipe = fewbit_burn::train::RunFolder::open(&run.path)?.recipe()?;

@@ -32,11 +32,23 @@ struct TensorReport {
     encoding: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    levels: Option<LevelsReport>,
     mean_bits: f64,
     /// Groups of each width; widths that no group has are left out.
     width_histogram: BTreeMap<usize, usize>,
     bytes: u64,
     bytes_by_part: BTreeMap<&'static str, u64>,
+}
+
+/// What the codes of a tensor mean.
+#[derive(Serialize)]
+struct LevelsReport {
+    grid: &'static str,
+    /// What has a range of its own.
+    granularity: String,
+    /// How a range is stored.
+    form: String,
 }
 
 /// The whole listing.
@@ -52,23 +64,17 @@ pub(crate) struct Inspection {
 }
 
 impl Inspection {
-    pub(crate) fn of(reader: &ContainerReader<'_>) -> Self {
+    pub(crate) fn of<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Self {
         let size = reader.size();
         let floats =
             |entry: &&TensorEntry| matches!(entry.kind(), TensorKind::Quantized | TensorKind::Float32);
         let values: u64 = reader.tensors().iter().filter(floats).map(|e| e.len() as u64).sum();
-        let (mut bits, mut quantized) = (0.0, 0.0);
-        for entry in reader.tensors().iter().filter(|e| e.kind() == TensorKind::Quantized) {
-            bits += entry.mean_bits() * entry.len() as f64;
-            quantized += entry.len() as f64;
-        }
-        let metadata =
-            reader.metadata_entries().iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let metadata = reader.metadata_entries().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         Self {
             bytes: size.bytes(),
             float_bytes: 4 * values,
             ratio: 4.0 * values as f64 / size.bytes() as f64,
-            mean_bits: if quantized == 0.0 { 32.0 } else { bits / quantized },
+            mean_bits: reader.mean_bits().unwrap_or(32.0),
             metadata,
             bytes_by_part: Parts {
                 header: size.header(),
@@ -167,6 +173,14 @@ impl Inspection {
     }
 }
 
+fn levels_report(entry: &TensorEntry) -> Option<LevelsReport> {
+    Some(LevelsReport {
+        grid: entry.grid_kind()?.name(),
+        granularity: entry.range_granularity()?.to_string(),
+        form: entry.range_form()?.to_string(),
+    })
+}
+
 fn tensor_report(entry: &TensorEntry) -> TensorReport {
     let bytes = entry.bytes();
     let encoding = match entry.kind() {
@@ -180,6 +194,7 @@ fn tensor_report(entry: &TensorEntry) -> TensorReport {
         shape: entry.shape().to_vec(),
         encoding,
         group_size: entry.group_size().map(|size| size.to_string()),
+        levels: levels_report(entry),
         mean_bits: entry.mean_bits(),
         width_histogram: histogram.filter(|&(_, groups)| quantized && groups > 0).collect(),
         bytes: bytes.total(),

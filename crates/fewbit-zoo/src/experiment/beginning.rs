@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fewbit::ContainerReader;
 use fewbit_burn::train::{INITIAL_FILE, TEACHER_FILE, TrainConfig};
 use fewbit_burn::{LoadError, StoredModel};
 use sha2::{Digest, Sha256};
@@ -36,13 +37,14 @@ impl Beginning {
         folder: &Path,
         recipe: &Recipe,
     ) -> Result<(Self, CheckSums), ExperimentError> {
-        let initial = bytes_of(&folder.join(INITIAL_FILE))?;
-        let teacher = bytes_of(&folder.join(TEACHER_FILE))?;
+        let initial = reader_of(&folder.join(INITIAL_FILE))?;
+        let teacher = reader_of(&folder.join(TEACHER_FILE))?;
         let files = [("initial weights", &initial), ("teacher", &teacher)];
-        let sums = files.into_iter().filter_map(|(name, bytes)| Some((name, check_sum(bytes.as_deref()?))));
+        let sum = |reader: &ContainerReader<Vec<u8>>| check_sum(reader.as_bytes());
+        let sums = files.into_iter().filter_map(|(name, reader)| Some((name, sum(reader.as_ref()?))));
         let sums = sums.collect();
-        let initial = initial.map(|bytes| StoredModel::from_bytes(&bytes)).transpose();
-        let teacher = teacher.map(|bytes| TeacherNetwork::of_file(&bytes, recipe)).transpose()?;
+        let initial = initial.map(|reader| StoredModel::from_reader(&reader)).transpose();
+        let teacher = teacher.map(|reader| TeacherNetwork::of_reader(&reader, recipe)).transpose()?;
         Ok((Self { initial: initial.map_err(LoadError::from)?, teacher }, sums))
     }
 
@@ -65,8 +67,8 @@ fn check_sum(file: &[u8]) -> String {
     Sha256::digest(file).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is in a file, where it is there.
-fn bytes_of(file: &Path) -> Result<Option<Vec<u8>>, ExperimentError> {
+/// What is in a file, if it exists.
+fn reader_of(file: &Path) -> Result<Option<ContainerReader<Vec<u8>>>, ExperimentError> {
     match file.is_file() {
         true => Ok(Some(fewbit::read_file(file).map_err(LoadError::from)?)),
         false => Ok(None),

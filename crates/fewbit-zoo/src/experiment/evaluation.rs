@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use fewbit::ContainerReader;
 use fewbit_burn::train::{Metric, Split, Task, TrainError, evaluate};
-use fewbit_burn::{LoadError, StoredModel, value_count};
+use fewbit_burn::{load_into, value_count};
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
@@ -37,37 +37,36 @@ pub struct Evaluation {
     pub model: String,
 }
 
-/// The data set that the network in the bytes of a file was trained on.
+/// The data set that the network in a file was trained on.
 ///
 /// # Errors
-/// [`ExperimentError`]: bytes that are no such file, or metadata that is missing or wrong.
-pub fn data_set_of(bytes: &[u8]) -> Result<DataSetKind, ExperimentError> {
-    let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
+/// [`ExperimentError`]: metadata that is missing or wrong.
+pub fn data_set_of<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<DataSetKind, ExperimentError> {
     let name = reader.metadata(DATA).ok_or(ExperimentError::MetadataMissing { key: DATA })?;
     Ok(name.parse::<DataSetKind>()?)
 }
 
-/// The metric of the network in the bytes of a file, on the test records of the data set that the
+/// The metric of the network in a file, on the test records of the data set that the
 /// file names, read from `path`.
 ///
 /// # Errors
 /// [`ExperimentError`]: metadata that is missing or wrong, data that is not there, tensors that do not
 /// fit the model.
-pub fn evaluate_file(
-    bytes: &[u8],
+pub fn evaluate_file<B: AsRef<[u8]> + Sync>(
+    reader: &ContainerReader<B>,
     path: Option<&Path>,
     device: &Device,
 ) -> Result<Evaluation, ExperimentError> {
-    struct Evaluate<'e> {
-        stored: &'e StoredModel,
+    struct Evaluate<'e, B> {
+        reader: &'e ContainerReader<B>,
         batch_size: usize,
         device: &'e Device,
     }
-    impl TaskVisitor for Evaluate<'_> {
+    impl<B: AsRef<[u8]> + Sync> TaskVisitor for Evaluate<'_, B> {
         type Output = Result<(Metric, f64, usize), ExperimentError>;
 
         fn visit<T: Task>(self, task: &T) -> Self::Output {
-            let model = self.stored.load_into(task.init(self.device))?;
+            let model = load_into(self.reader, task.init(self.device))?;
             let scores = evaluate(task, &model, Split::Test, self.batch_size, self.device);
             if let Some(reason) = task.failure() {
                 return Err(TrainError::Record(reason).into());
@@ -75,7 +74,6 @@ pub fn evaluate_file(
             Ok((task.metric(), task.metric().of(&scores), scores.len()))
         }
     }
-    let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
     let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
     let number = |key, least: usize, most: usize| {
         let found = text(key)?;
@@ -109,11 +107,10 @@ pub fn evaluate_file(
     };
     let batch_size = batch_size.min((MAX_EVALUATED_VALUES / values.max(1)).max(1));
     // Before anything is unpacked: a small file can describe a large network.
-    let found = value_count(&reader);
+    let found = value_count(reader);
     if found != model.values() {
         return Err(ExperimentError::ValueCount { found, needed: model.values() });
     }
-    let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
     let on_corrupt = match reader.metadata(ON_CORRUPT) {
         Some(word) if word == OnCorrupt::Skip.word() => OnCorrupt::Skip,
         _ => OnCorrupt::Fail,
@@ -133,14 +130,14 @@ pub fn evaluate_file(
         segment_stride: window,
     };
     let device = device.clone().without_autodiff();
-    let visitor = Evaluate { stored: &stored, batch_size, device: &device };
+    let visitor = Evaluate { reader, batch_size, device: &device };
     let (metric, value, records) = with_task(&model, data, settings, visitor)?;
     Ok(Evaluation {
         metric,
         value,
         records,
-        float_bytes: stored.float_bytes(),
-        mean_bits: stored.mean_bits(),
+        float_bytes: 4 * found,
+        mean_bits: reader.mean_bits().unwrap_or(32.0),
         data: set.name().to_owned(),
         model: model.kind().to_owned(),
     })

@@ -30,11 +30,21 @@ impl TeacherNetwork {
     /// [`ExperimentError`]: bytes that are no such file, metadata that is missing, a network for something else, or a
     /// recipe without `training.distillation`.
     pub fn of_file(bytes: &[u8], recipe: &Recipe) -> Result<Self, ExperimentError> {
+        Self::of_reader(&ContainerReader::new(bytes).map_err(LoadError::from)?, recipe)
+    }
+
+    /// As [`of_file`](Self::of_file), of a file that is open.
+    ///
+    /// # Errors
+    /// As [`of_file`](Self::of_file).
+    pub fn of_reader<B: AsRef<[u8]>>(
+        reader: &ContainerReader<B>,
+        recipe: &Recipe,
+    ) -> Result<Self, ExperimentError> {
         let share = recipe.training.distillation;
         if share == 0.0 {
             return Err(ExperimentError::TeacherUnused);
         }
-        let reader = ContainerReader::new(bytes).map_err(LoadError::from)?;
         let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
         let (model, set) = (ModelConfig::parse(text(MODEL)?)?, text(DATA)?.parse::<DataSetKind>()?);
         if set != recipe.data.set {
@@ -66,11 +76,11 @@ impl TeacherNetwork {
             return Err(ExperimentError::TeacherUnfit { needed, found: described(model.input()) });
         }
         // Before anything is unpacked: a small file can describe a large network.
-        let found = value_count(&reader);
+        let found = value_count(reader);
         if found != model.values() {
             return Err(ExperimentError::ValueCount { found, needed: model.values() });
         }
-        let weights = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
+        let weights = StoredModel::from_reader(reader).map_err(LoadError::from)?;
         let is_finite = |tensor: &StoredTensor| match tensor {
             StoredTensor::Float { values, .. } => values.iter().all(|value| value.is_finite()),
             // A grid has no other points.

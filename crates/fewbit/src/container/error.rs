@@ -8,7 +8,8 @@ use fewbit_kernels::packed::PackedError;
 
 use crate::QuantizeError;
 use crate::atomic::AtomicWriteError;
-use crate::encoding::{CodingError, ElementType};
+use crate::encoding::cursor::CursorError;
+use crate::encoding::{CodingError, ElementType, EncodingError};
 
 /// Why bytes are no `.fewbit` file, or have no such tensor.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -32,7 +33,7 @@ pub enum ReadError {
         supported: u16,
     },
     /// The file was written by a fewbit before its first release.
-    #[error("file has format version {found}, which was never released: write it anew")]
+    #[error("file has format version {found}, which was never released: write the file again")]
     UnreleasedVersion {
         /// The file's version.
         found: u16,
@@ -50,17 +51,17 @@ pub enum ReadError {
         found: usize,
     },
     /// The bytes are not those that were written.
-    #[error("the file is damaged: the check sum of {part} is {found:08x}, {expected:08x} was written")]
+    #[error("the file is damaged: the checksum of {part} is {found:08x}, {expected:08x} was written")]
     ChecksumMismatch {
-        /// What the check sum is of.
+        /// What the checksum is of.
         part: String,
-        /// The check sum in the file.
+        /// The checksum in the file.
         expected: u32,
-        /// The check sum of its bytes.
+        /// The checksum of its bytes.
         found: u32,
     },
     /// The header holds more than it describes.
-    #[error("{found} bytes follow the table, before its check sum")]
+    #[error("{found} bytes follow the table, before its checksum")]
     BytesAfterTable {
         /// How many.
         found: usize,
@@ -71,8 +72,8 @@ pub enum ReadError {
         /// How many.
         found: usize,
     },
-    /// What fills up to the next multiple of 64 bytes is not zero.
-    #[error("the bytes that fill up to tensor `{name}` are not zero")]
+    /// The padding to the next multiple of 64 bytes is not zero.
+    #[error("the padding before tensor `{name}` is not zero")]
     FillNotZero {
         /// The tensor that follows.
         name: String,
@@ -126,7 +127,7 @@ pub enum ReadError {
         index: usize,
     },
     /// A name claims to share more with the one before than that one has.
-    #[error("tensor {index} shares {shared} bytes with a name that has {previous}")]
+    #[error("tensor {index} shares {shared} bytes with the previous name, which has {previous}")]
     SharedTooLong {
         /// Its place in the table, from 0.
         index: usize,
@@ -135,8 +136,10 @@ pub enum ReadError {
         /// Bytes of the name before.
         previous: usize,
     },
-    /// A name claims to end like one that is not there.
-    #[error("the name of tensor {index} ends like that of the tensor {back} before the last, there is none")]
+    /// A name refers to the suffix of one that does not exist.
+    #[error(
+        "the name of tensor {index} refers to the suffix of an earlier name that does not exist ({back} entries back)"
+    )]
     NoSuchName {
         /// Its place in the table, from 0.
         index: usize,
@@ -155,12 +158,20 @@ pub enum ReadError {
         /// The key.
         key: String,
     },
-    /// A tensor is written in no way that this version has.
-    #[error("tensor `{name}` has the unknown encoding {found}")]
+    /// A tensor is written in a way that this version does not have.
+    #[error("tensor `{name}` has the unknown encoding {found}: update fewbit")]
     UnknownEncoding {
         /// The tensor.
         name: String,
-        /// The encoding's number.
+        /// The encoding's number: 7, and what the byte for extended ones adds.
+        found: u16,
+    },
+    /// The codes of a tensor mean something that this version does not have.
+    #[error("tensor `{name}` has codes of the unknown meaning {found}: update fewbit")]
+    UnknownLevels {
+        /// The tensor.
+        name: String,
+        /// The number of what they mean.
         found: u8,
     },
     /// A raw tensor has elements of no type that this version has.
@@ -171,7 +182,7 @@ pub enum ReadError {
         /// The type's number, five bits.
         found: u8,
     },
-    /// A tensor's ranges are divided or stored in no way that this version has, or are those of floats.
+    /// The bits that describe a tensor's ranges have no meaning, or the tensor has no ranges.
     #[error("tensor `{name}` has ranges of the unknown kind {found}")]
     UnknownRanges {
         /// The tensor.
@@ -205,16 +216,16 @@ pub enum ReadError {
         /// The largest, as stored.
         maximum: u8,
     },
-    /// The groups of each width are not as many as the tensor has.
-    #[error("tensor `{name}`: the groups counted by width are not its {groups} groups")]
+    /// The histogram of widths does not count each group once.
+    #[error("tensor `{name}`: the histogram of widths does not count its {groups} groups")]
     BadWidthCounts {
         /// The tensor.
         name: String,
         /// Its groups.
         groups: usize,
     },
-    /// The widths of the groups are others than the table counts.
-    #[error("tensor `{name}`: its widths are not as many of each as the table says")]
+    /// The widths of the groups do not match the histogram.
+    #[error("tensor `{name}`: the widths do not match the histogram in the table")]
     WidthsDiffer {
         /// The tensor.
         name: String,
@@ -231,8 +242,8 @@ pub enum ReadError {
         /// The tensor's largest width.
         maximum: u8,
     },
-    /// The packed widths or codes of a tensor are not as they should be.
-    #[error("tensor `{name}`: its {what} are not well packed")]
+    /// Packed widths, codes or models have the wrong length, or padding that is not zero.
+    #[error("tensor `{name}`: the {what} are not correctly packed")]
     BadPacking {
         /// The tensor.
         name: String,
@@ -242,7 +253,7 @@ pub enum ReadError {
         source: PackedError,
     },
     /// A range is not finite, upside down, or has a negative half-width.
-    #[error("tensor `{name}`: range {index} of those stored is none")]
+    #[error("tensor `{name}`: stored range {index} is invalid")]
     BadRange {
         /// The tensor.
         name: String,
@@ -252,7 +263,7 @@ pub enum ReadError {
         source: QuantizeError,
     },
     /// The entropy coded widths, codes or ranges of a tensor do not decode.
-    #[error("tensor `{name}`: its {what} do not decode")]
+    #[error("tensor `{name}`: the {what} do not decode")]
     BadCoding {
         /// The tensor.
         name: String,
@@ -284,23 +295,23 @@ pub enum ReadError {
         name: String,
     },
     /// The buffer for values has another length than the values.
-    #[error("{what} has {needed} values, the buffer has room for {found}")]
+    #[error("tensor `{name}` has {needed} values, the buffer has room for {found}")]
     OutputLength {
-        /// What was to be written into it: a tensor's name, or `the whole file`.
-        what: String,
+        /// The tensor.
+        name: String,
         /// Values.
         needed: usize,
         /// Length of the buffer.
         found: usize,
     },
     /// Codes were asked for of a tensor that has none.
-    #[error("tensor `{name}` is not quantized, it has no codes")]
+    #[error("tensor `{name}` is not quantized and has no codes")]
     NotQuantized {
         /// The tensor.
         name: String,
     },
     /// Floats were asked for of a tensor that has none.
-    #[error("tensor `{name}` is of {found}, not of floats: it has bytes alone")]
+    #[error("tensor `{name}` has elements of {found}, not floats: only its bytes can be read")]
     NotFloats {
         /// The tensor.
         name: String,
@@ -308,13 +319,46 @@ pub enum ReadError {
         found: ElementType,
     },
     /// Bytes were asked for of a tensor that is not kept byte for byte.
-    #[error("tensor `{name}` is {found}, not kept byte for byte")]
+    #[error("tensor `{name}` is {found}, not raw")]
     NotRaw {
         /// The tensor.
         name: String,
         /// The name of its encoding.
         found: &'static str,
     },
+}
+
+impl From<CursorError> for ReadError {
+    fn from(error: CursorError) -> Self {
+        match error {
+            CursorError::Truncated { what, offset, needed, found } => {
+                Self::Truncated { what, offset, needed, found }
+            }
+            CursorError::BadNumber { what, offset } => Self::BadNumber { what, offset },
+            CursorError::NotText { what, offset, source } => Self::NotText { what, offset, source },
+        }
+    }
+}
+
+impl ReadError {
+    /// The error of a tensor of so many values.
+    pub(super) fn of_tensor(name: &str, elements: usize, error: EncodingError) -> Self {
+        let name = name.to_owned();
+        match error {
+            EncodingError::Cursor(error) => error.into(),
+            EncodingError::UnknownModel { found } => Self::UnknownModel { name, found },
+            EncodingError::WidthBounds { minimum, maximum } => Self::BadWidths { name, minimum, maximum },
+            EncodingError::WidthCounts { groups } => Self::BadWidthCounts { name, groups },
+            EncodingError::Packing { what, source } => Self::BadPacking { name, what, source },
+            EncodingError::Coding { what, source } => Self::BadCoding { name, what, source },
+            EncodingError::WidthAboveMaximum { group, found, maximum } => {
+                Self::WidthAboveMaximum { name, group, found, maximum }
+            }
+            EncodingError::WidthsDiffer => Self::WidthsDiffer { name },
+            EncodingError::Range { index, source } => Self::BadRange { name, index, source },
+            EncodingError::OutOfMemory => Self::OutOfMemory { name, elements },
+        }
+    }
 }
 
 /// Why a file could not be read. The message names the path; its `source()` says what was wrong.

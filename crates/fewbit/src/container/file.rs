@@ -5,17 +5,14 @@ use std::path::Path;
 
 use super::{ContainerReader, ReadFileError};
 
-/// A file's bytes, once [`ContainerReader::new`] accepts them.
+/// A reader of the file at `path`, all checksums compared.
 ///
 /// # Errors
 /// [`ReadFileError`] with the path: it cannot be read, is no regular file, or its content is not, or
 /// no longer, a fewbit file.
-pub fn read_file(path: &Path) -> Result<Vec<u8>, ReadFileError> {
-    let bytes = read_bytes(path)?;
-    match ContainerReader::new(&bytes) {
-        Ok(_) => Ok(bytes),
-        Err(source) => Err(ReadFileError::Format { path: path.to_owned(), source }),
-    }
+pub fn read_file(path: &Path) -> Result<ContainerReader<Vec<u8>>, ReadFileError> {
+    ContainerReader::new(read_bytes(path)?)
+        .map_err(|source| ReadFileError::Format { path: path.to_owned(), source })
 }
 
 /// A file's bytes, whatever they are.

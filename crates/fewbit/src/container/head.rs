@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use super::cursor::Cursor;
 use super::entry::TensorEntry;
 use super::header::{over_limit, read_mark, read_metadata};
 use super::layout::{Data, Section, lay_out, section_count};
 use super::table::{Earlier, read_entry};
 use super::{FileSize, Limits, ReadError, TensorKind};
 use crate::Encoding;
+use crate::encoding::cursor::Cursor;
 
-/// Every check sum is a CRC-32.
+/// Every checksum is a CRC-32.
 pub(super) const CHECKSUM_BYTES: usize = 4;
 
 /// An error and where in the file it was met.
@@ -37,14 +37,14 @@ impl Fault {
 
 /// What the header and the table of a file say.
 #[derive(Debug)]
-pub(super) struct Head<'a> {
-    /// All bytes of it, from the file's first to its check sum.
-    pub(super) bytes: &'a [u8],
-    pub(super) metadata: Vec<(&'a str, &'a str)>,
+pub(super) struct Head {
+    /// Its length, from the file's first byte to behind its checksum.
+    pub(super) end: usize,
+    pub(super) metadata: Vec<(String, String)>,
     pub(super) tensors: Vec<TensorEntry>,
     pub(super) by_name: HashMap<String, usize>,
     pub(super) sections: Vec<Section>,
-    /// The check sum of each section.
+    /// The checksum of each section.
     pub(super) sums: Vec<u32>,
     pub(super) size: FileSize,
 }
@@ -62,33 +62,31 @@ pub(super) fn read_prefix(bytes: &[u8], limits: &Limits) -> Result<Range<usize>,
     Ok(cursor.position()..cursor.position().saturating_add(length))
 }
 
-impl<'a> Head<'a> {
+impl Head {
     /// The head of a file whose first bytes are these.
-    pub(super) fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
-        let body = read_prefix(bytes, limits)?;
-        let mut cursor = Cursor::new(bytes);
-        let sum = take_body(&mut cursor, &body).map_err(|error| Fault::new(body.start as u64, error))?;
-        check_sum("header and table", &bytes[..body.end], sum)
-            .map_err(|error| Fault::new(body.end as u64, error))?;
-        Self::read_unchecked(bytes, limits)
+    pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Fault> {
+        Self::read_with(bytes, limits, |body, sum| check_sum("header and table", &bytes[..body.end], sum))
     }
 
-    /// The same, whether or not its check sum is right.
-    pub(super) fn read_unchecked(bytes: &'a [u8], limits: &Limits) -> Result<Self, Fault> {
-        let body = read_prefix(bytes, limits)?;
-        let mut whole = Cursor::new(bytes);
-        take_body(&mut whole, &body).map_err(|error| Fault::new(body.start as u64, error))?;
-        let mut cursor = Cursor::new(&bytes[..body.end]);
-        Self::parse(&mut cursor, bytes, &body, limits)
-            .map_err(|error| Fault::new(cursor.position() as u64, error))
+    /// The same, whether or not its checksum is right.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn read_unchecked(bytes: &[u8], limits: &Limits) -> Result<Self, Fault> {
+        Self::read_with(bytes, limits, |_, _| Ok(()))
     }
 
-    fn parse(
-        cursor: &mut Cursor<'a>,
-        bytes: &'a [u8],
-        body: &Range<usize>,
+    fn read_with(
+        bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Self, ReadError> {
+        check: impl FnOnce(&Range<usize>, u32) -> Result<(), ReadError>,
+    ) -> Result<Self, Fault> {
+        let body = read_prefix(bytes, limits)?;
+        let sum = take_body(bytes, &body).map_err(|error| Fault::new(body.start as u64, error))?;
+        check(&body, sum).map_err(|error| Fault::new(body.end as u64, error))?;
+        let mut cursor = Cursor::new(&bytes[..body.end]);
+        Self::parse(&mut cursor, &body, limits).map_err(|error| Fault::new(cursor.position() as u64, error))
+    }
+
+    fn parse(cursor: &mut Cursor<'_>, body: &Range<usize>, limits: &Limits) -> Result<Self, ReadError> {
         cursor.take(body.start as u64, "the file's mark")?;
         let metadata = read_metadata(cursor, limits)?;
         let count = cursor.count("the number of tensors")?;
@@ -101,7 +99,7 @@ impl<'a> Head<'a> {
             || ReadError::OverLimit { what: "bytes of all data", found: u64::MAX, limit: u64::MAX - 1 };
         let mut sums = Vec::new();
         for _ in 0..section_count(&data).ok_or_else(uncountable)? {
-            sums.push(u32::from_le_bytes(cursor.array("the check sum of a section")?));
+            sums.push(u32::from_le_bytes(cursor.array("the checksum of a section")?));
         }
         if cursor.left() > 0 {
             let found = cursor.left();
@@ -121,8 +119,7 @@ impl<'a> Head<'a> {
             size += tensors[index].bytes;
         }
         size.checksum = (CHECKSUM_BYTES * (sums.len() + 2)) as u64;
-        let bytes = &bytes[..head_end];
-        Ok(Self { bytes, metadata, tensors, by_name, sections, sums, size })
+        Ok(Self { end: head_end, metadata, tensors, by_name, sections, sums, size })
     }
 
     /// The length of the whole file.
@@ -130,9 +127,9 @@ impl<'a> Head<'a> {
         self.data_end() + CHECKSUM_BYTES as u64
     }
 
-    /// Where the data end and the check sum of the whole begins.
+    /// Where the data end and the checksum of the whole begins.
     pub(super) fn data_end(&self) -> u64 {
-        self.sections.last().map_or(self.bytes.len() as u64, |section| section.at.end)
+        self.sections.last().map_or(self.end as u64, |section| section.at.end)
     }
 
     /// What a section is called in errors.
@@ -146,11 +143,12 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Goes past the body of the header, and returns the check sum behind it.
-fn take_body(cursor: &mut Cursor<'_>, body: &Range<usize>) -> Result<u32, ReadError> {
+/// Goes past the body of the header, and returns the checksum behind it.
+fn take_body(bytes: &[u8], body: &Range<usize>) -> Result<u32, ReadError> {
+    let mut cursor = Cursor::new(bytes);
     cursor.take(body.start as u64, "the file's mark")?;
     cursor.take((body.end - body.start) as u64, "header and table")?;
-    Ok(u32::from_le_bytes(cursor.array("the check sum of header and table")?))
+    Ok(u32::from_le_bytes(cursor.array("the checksum of header and table")?))
 }
 
 fn read_table(
@@ -168,7 +166,7 @@ fn read_table(
             return Err(ReadError::DuplicateName { name: entry.name });
         }
         names += entry.name.len() as u64;
-        let read = names.saturating_add(cursor.position() as u64);
+        let read = names.saturating_add(cursor.position() as u64).saturating_add(known.table_bytes());
         over_limit("bytes of header and table", read, limits.header_bytes as u64)?;
         if entry.is_stored() {
             elements = elements.saturating_add(entry.elements as u64);
@@ -187,12 +185,12 @@ pub(super) fn data_of(entry: &TensorEntry) -> Data {
     Data { bytes: entry.data_bytes, packed: entry.encoding == Encoding::Packed }
 }
 
-/// An error unless the bytes of a part have the check sum that was written.
+/// An error unless the bytes of a part have the checksum that was written.
 pub(super) fn check_sum(part: impl fmt::Display, bytes: &[u8], expected: u32) -> Result<(), ReadError> {
     compare(part, crc32fast::hash(bytes), expected)
 }
 
-/// An error unless two check sums of a part are equal.
+/// An error unless two checksums of a part are equal.
 pub(super) fn compare(part: impl fmt::Display, found: u32, expected: u32) -> Result<(), ReadError> {
     if found == expected {
         return Ok(());

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::cursor::{Cursor, put_text};
 use super::limits::NAME_BYTES;
 use super::{FORMAT_VERSION, Limits, ReadError};
+use crate::encoding::cursor::{Cursor, put_text};
 
 /// The first bytes of every file, of every version.
 ///
@@ -37,10 +37,10 @@ pub(super) fn read_mark(cursor: &mut Cursor<'_>, bytes: &[u8]) -> Result<(), Rea
 }
 
 /// The keys and values, in order.
-pub(super) fn read_metadata<'a>(
-    cursor: &mut Cursor<'a>,
+pub(super) fn read_metadata(
+    cursor: &mut Cursor<'_>,
     limits: &Limits,
-) -> Result<Vec<(&'a str, &'a str)>, ReadError> {
+) -> Result<Vec<(String, String)>, ReadError> {
     let count = cursor.count("the number of metadata entries")?;
     over_limit("metadata entries", count as u64, limits.metadata as u64)?;
     let mut entries = Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn read_metadata<'a>(
             let key = key.to_owned();
             return Err(ReadError::DuplicateKey { key });
         }
-        entries.push((key, cursor.text("a metadata value")?));
+        entries.push((key.to_owned(), cursor.text("a metadata value")?.to_owned()));
     }
     Ok(entries)
 }

@@ -7,12 +7,15 @@
 ///
 /// ```
 /// # use fewbit::Limits;
-/// let careful = Limits { elements: 1 << 20, ..Limits::default() };
+/// let mut careful = Limits::default();
+/// careful.elements = 1 << 20;
 /// assert!(careful.elements < Limits::default().elements);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Bytes of header and table together, names counted as if written out once more.
+    /// Bytes of header and table together, names counted as if written out once more and each frequency table as
+    /// 256 bytes.
     pub header_bytes: usize,
     /// Tensors, aliases included.
     pub tensors: usize,
@@ -37,6 +40,8 @@ impl Default for Limits {
     }
 }
 
+/// Bytes that a frequency table counts as, which may take two in a file and hundreds in memory.
+pub(super) const FREQUENCY_TABLE_BYTES: usize = 256;
 /// Longest name of a tensor and longest key of the metadata, in bytes.
 pub(super) const NAME_BYTES: usize = 1 << 10;
 /// Most dimensions of a shape.

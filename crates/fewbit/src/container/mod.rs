@@ -1,13 +1,11 @@
-//! The `.fewbit` file: metadata, a table of tensors, their data in sections, a check sum for each part.
+//! The `.fewbit` file: metadata, a table of tensors, their data in sections, a checksum for each part.
 //!
-//! [`ContainerWriter`] makes one; [`ContainerReader`] reads one that is in memory, [`StreamReader`] one
-//! that comes as a stream, and [`verify`] finds the first fault of one that a stranger may have sent:
-//! every field is checked, memory is bounded by [`Limits`] and the file's length, and data can cause an
-//! error, never a panic. The layout, version 1, is told in `docs/format.md`.
+//! [`ContainerWriter`] makes one, [`ContainerReader`] reads one, and [`verify`] finds the first fault of one
+//! that a stranger may have sent: every field is checked, memory is bounded by [`Limits`] and the file's
+//! length, and data can cause an error, never a panic. The layout, version 1, is specified in `docs/format.md`.
 
-#[doc(hidden)]
+#[cfg(feature = "fuzzing")]
 pub mod arbitrary;
-pub(crate) mod cursor;
 mod decode;
 mod entry;
 mod error;
@@ -18,11 +16,9 @@ mod layout;
 mod limits;
 mod reader;
 mod size;
-mod stream;
 mod sums;
 mod table;
 mod verify;
-mod view;
 mod writer;
 
 pub use crate::encoding::floats::FloatEncoding;
@@ -35,9 +31,7 @@ pub use file::{read_bytes, read_file};
 pub use limits::Limits;
 pub use reader::ContainerReader;
 pub use size::{FileSize, TensorBytes};
-pub use stream::{StreamError, StreamReader};
-pub use verify::{Section, VerifyError, probe, probe_with_limits, verify, verify_with_limits};
-pub use view::TensorView;
+pub use verify::{Section, VerifyError, verify, verify_with_limits};
 pub use writer::ContainerWriter;
 
 /// The newest version of the format that this crate reads, and the one it writes.

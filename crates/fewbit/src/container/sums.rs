@@ -1,4 +1,4 @@
-//! Check sums of everything: each section by itself, and the whole from them without a second pass.
+//! Checksums of everything: each section by itself, and the whole from them without a second pass.
 
 use crc32fast::Hasher;
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use super::reader::in_memory;
 const PART: usize = 1 << 22;
 
 /// The first sum that is wrong, in the file's order; the bytes must be as long as the file.
-pub(super) fn check_all_sums(head: &Head<'_>, bytes: &[u8]) -> Result<(), Fault> {
+pub(super) fn check_all_sums(head: &Head, bytes: &[u8]) -> Result<(), Fault> {
     let sums = section_sums(head, bytes);
     for (place, found) in sums.iter().enumerate() {
         check_section(head, bytes, place, *found)?;
@@ -21,7 +21,7 @@ pub(super) fn check_all_sums(head: &Head<'_>, bytes: &[u8]) -> Result<(), Fault>
 }
 
 /// The sum of each section as it is.
-pub(super) fn section_sums(head: &Head<'_>, bytes: &[u8]) -> Vec<u32> {
+pub(super) fn section_sums(head: &Head, bytes: &[u8]) -> Vec<u32> {
     let sum = |section: &Section| hash(&bytes[in_memory(&section.at)]);
     if bytes.len() < PART {
         head.sections.iter().map(sum).collect()
@@ -31,7 +31,7 @@ pub(super) fn section_sums(head: &Head<'_>, bytes: &[u8]) -> Vec<u32> {
 }
 
 /// What fills up to a section, and the section's own sum.
-pub(super) fn check_section(head: &Head<'_>, bytes: &[u8], place: usize, found: u32) -> Result<(), Fault> {
+pub(super) fn check_section(head: &Head, bytes: &[u8], place: usize, found: u32) -> Result<(), Fault> {
     let section = &head.sections[place];
     let fill = section.at.start - section.fill..section.at.start;
     if let Some(offset) = bytes[in_memory(&fill)].iter().position(|byte| *byte != 0) {
@@ -43,9 +43,9 @@ pub(super) fn check_section(head: &Head<'_>, bytes: &[u8], place: usize, found: 
 }
 
 /// The sum at the end of the file, from those of the sections.
-pub(super) fn check_whole(head: &Head<'_>, bytes: &[u8], sums: &[u32]) -> Result<(), Fault> {
+pub(super) fn check_whole(head: &Head, bytes: &[u8], sums: &[u32]) -> Result<(), Fault> {
     let mut whole = Hasher::new();
-    whole.update(head.bytes);
+    whole.update(&bytes[..head.end]);
     for (section, &sum) in head.sections.iter().zip(sums) {
         whole.update(&bytes[in_memory(&(section.at.start - section.fill..section.at.start))]);
         whole.combine(&Hasher::new_with_initial_len(sum, section.at.end - section.at.start));

@@ -2,22 +2,21 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::cursor::{Cursor, number_bytes, put_number};
-use super::entry::{QuantizedEntry, RangesEntry, TensorEntry, TensorKind};
+use super::entry::{QuantizedEntry, TensorEntry, TensorKind};
 use super::header::over_limit;
-use super::limits::{NAME_BYTES, RANK};
+use super::limits::{FREQUENCY_TABLE_BYTES, NAME_BYTES, RANK};
 use super::{Limits, ReadError, TensorBytes};
 use crate::encoding::classes::WidthClasses;
-use crate::encoding::coded::{Directory, TablePlaces};
-use crate::encoding::elements::ElementType;
-use crate::encoding::ranges::{self, RangeDirectory, RangePlaces};
-use crate::encoding::{packed, widths};
-use crate::tensor::element_count;
-use crate::{
-    BitWidth, Encoding, FloatEncoding, GroupSize, Grouping, QuantizedTensor, RangeForm, RangeGranularity,
-    ValueRange,
-};
+use crate::encoding::coded::SharedModels;
+use crate::encoding::codes::{self, CodesEntry, CodesForm};
+use crate::encoding::cursor::{Cursor, number_bytes, put_number};
+use crate::encoding::levels::{self, LevelsEntry, RangesEntry};
+use crate::encoding::ranges::{self, SharedRangeTables};
+use crate::group::element_count;
+use crate::tensor::Levels;
+use crate::{ElementType, Encoding, FloatEncoding, QuantizedTensor, RangeGranularity};
 
 /// The number that an encoding has in a file.
 const ENCODINGS: [(u8, Encoding); 5] = [
@@ -31,7 +30,9 @@ const ENCODINGS: [(u8, Encoding); 5] = [
 const ALIAS: u8 = 5;
 /// The number of raw tensors.
 const RAW: u8 = 6;
-/// Bits of an encoding's number; those above say what ranges the tensor has, or what elements.
+/// Stands for a further encoding, whose number less this one is the next byte. This version has none.
+const EXTENDED: u8 = 7;
+/// Bits of an encoding's number; those above say what codes mean, or what elements are.
 const ENCODING_BITS: u32 = 3;
 /// More data than any tensor has, and so few that sums of them do not overflow.
 const DATA_BYTES: u64 = 1 << 43;
@@ -70,41 +71,41 @@ impl WrittenNames {
 /// What an entry of the table may refer to of those before it, beside the entries themselves.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// Where the frequency tables are that came last.
-    tables_at: TablePlaces,
-    range_tables_at: RangePlaces,
+    /// The frequency tables that came last.
+    models: SharedModels,
+    range_tables: SharedRangeTables,
+    /// How many frequency tables there are.
+    tables: usize,
     /// Where the rest of each name is, behind what it shares.
     ends_at: Vec<Range<usize>>,
 }
 
-/// Appends what follows the name of a quantized tensor, but for the directories of a coded one.
+impl Earlier {
+    /// What the frequency tables count as.
+    pub(super) const fn table_bytes(&self) -> u64 {
+        (self.tables * FREQUENCY_TABLE_BYTES) as u64
+    }
+}
+
+/// Appends what follows the name of a quantized tensor; `codes_directory` and `levels_directory` are those of a coded
+/// one.
 pub(super) fn put_quantized(
     table: &mut Vec<u8>,
     tensor: &QuantizedTensor,
     classes: &WidthClasses,
     encoding: Encoding,
+    [codes_directory, levels_directory]: [&[u8]; 2],
 ) {
-    let found = tensor.ranges();
-    let form = ranges::number_of(found.granularity(), found.kind(), found.form());
-    table.push(number_of(encoding) | form << ENCODING_BITS);
+    let Levels::Uniform(found) = tensor.levels();
+    let levels = levels::number_of(found.granularity(), found.kind(), found.form());
+    table.push(number_of(encoding) | levels << ENCODING_BITS);
     put_shape(table, tensor.shape());
-    let group_size = match tensor.group_size() {
-        GroupSize::Weights(weights) => weights.get() as u64,
-        GroupSize::WholeTensor => 0,
-    };
-    put_number(table, group_size);
+    codes::put(table, tensor.group_size(), classes);
+    table.extend_from_slice(codes_directory);
     if found.granularity() == RangeGranularity::Tensor {
         table.extend(ranges::pack(found.values(), found.form()));
     }
-    table.extend([classes.minimum().get(), classes.maximum().get()]);
-    if !classes.is_uniform() {
-        let counts = &classes.histogram()[usize::from(classes.minimum().get())..];
-        let but_the_last = classes.widths().count() - 1;
-        counts[..but_the_last].iter().for_each(|count| put_number(table, *count as u64));
-        if classes.missing() > 0 {
-            table.push(classes.last().get());
-        }
-    }
+    table.extend_from_slice(levels_directory);
 }
 
 /// Appends what follows the name of a tensor of floats.
@@ -148,6 +149,10 @@ pub(super) fn read_entry(
     let name = read_name(cursor, earlier, known)?;
     let [form] = cursor.array("a tensor's encoding")?;
     let (number, form) = (form & ((1 << ENCODING_BITS) - 1), form >> ENCODING_BITS);
+    if number == EXTENDED {
+        let [further] = cursor.array("a tensor's further encoding")?;
+        return Err(ReadError::UnknownEncoding { name, found: u16::from(EXTENDED) + u16::from(further) });
+    }
     let mut entry = if number == ALIAS {
         read_alias(cursor, name, earlier)?
     } else {
@@ -208,7 +213,7 @@ fn read_encoding(name: &str, number: u8, form: u8) -> Result<Encoding, ReadError
     let found = ENCODINGS.iter().find(|(known, _)| *known == number);
     found
         .map(|(_, encoding)| *encoding)
-        .ok_or_else(|| ReadError::UnknownEncoding { name: name.to_owned(), found: number })
+        .ok_or_else(|| ReadError::UnknownEncoding { name: name.to_owned(), found: number.into() })
 }
 
 fn read_name(
@@ -267,114 +272,44 @@ fn read_shape(
     Ok((shape, elements))
 }
 
+/// Reads what follows the shape of a quantized tensor: its codes, then what they mean.
 fn read_quantized(
     cursor: &mut Cursor<'_>,
     entry: &mut TensorEntry,
-    form: u8,
+    number: u8,
     known: &mut Earlier,
 ) -> Result<(), ReadError> {
-    let name = entry.name.as_str();
-    let Some((granularity, kind, form)) = ranges::from_number(form) else {
-        return Err(ReadError::UnknownRanges { name: name.to_owned(), found: form });
+    let Some(uniform) = levels::from_number(number) else {
+        let name = entry.name.clone();
+        if number != levels::EXTENDED {
+            return Err(ReadError::UnknownRanges { name, found: number });
+        }
+        let [found] = cursor.array("what a tensor's codes mean")?;
+        return Err(ReadError::UnknownLevels { name, found });
     };
-    // 0 is no group size, so it can stand for the whole tensor.
-    let group_size = GroupSize::new(cursor.count("a group size")?).unwrap_or(GroupSize::WholeTensor);
+    let (name, elements) = (entry.name.as_str(), entry.elements);
+    let failed = |error| ReadError::of_tensor(name, elements, error);
+    let coded = entry.encoding == Encoding::Coded;
+    // A uniform grid has one code per weight.
+    let (codes, size) =
+        CodesEntry::read(cursor, elements, coded.then_some(&mut known.models)).map_err(failed)?;
     let start = cursor.position();
-    let of_tensor = match granularity {
-        RangeGranularity::Tensor => Some(read_range(cursor, name, form)?),
-        _ => None,
-    };
-    let mut range_bytes = (cursor.position() - start) as u64;
-    let start = cursor.position();
-    let classes = read_classes(cursor, name, Grouping::new(group_size, entry.elements))?;
+    let with_bits = codes.classes.grouping().count() - codes.classes.histogram()[0];
+    let shared = coded.then_some(&mut known.range_tables);
+    let ranges = RangesEntry::read(cursor, uniform, &entry.shape, with_bits, shared).map_err(failed)?;
+    known.tables += ranges.tables();
+    if let CodesForm::Coded(directory) = &codes.form {
+        known.tables += directory.tables();
+    }
+    let range_data = ranges.data_bytes();
     let bytes = &mut entry.bytes;
-    bytes.widths = (cursor.position() - start) as u64;
-    let start = cursor.position();
-    let stored = match granularity {
-        RangeGranularity::Tensor => 0,
-        RangeGranularity::Channel => granularity.count(&entry.shape, group_size).unwrap_or(0),
-        // Groups of no bits have nothing to tell.
-        RangeGranularity::Group => classes.grouping().count() - classes.histogram()[0],
-    };
-    let (tables_at, range_tables_at) = (known.tables_at, known.range_tables_at);
-    let mut range_directory_at = start;
-    let range_data;
-    let width_bytes;
-    if entry.encoding == Encoding::Packed {
-        let codes = packed::packed_bytes(&classes);
-        width_bytes = widths::packed_bytes(&classes);
-        bytes.codes = codes;
-        bytes.widths += width_bytes;
-        range_data = ranges::packed_bytes(form, stored);
-        entry.data_bytes = codes.saturating_add(width_bytes);
-    } else {
-        let directory = Directory::read(cursor, name, &classes, &mut known.tables_at)?;
-        let size = directory.size();
-        width_bytes = directory.width_bytes();
-        bytes.frequency_tables = size.frequency_tables;
-        bytes.codes = size.codes;
-        bytes.widths = bytes.widths.saturating_add(size.widths);
-        entry.data_bytes = size.streams;
-        range_directory_at = cursor.position();
-        let directory = RangeDirectory::read(cursor, name, form, stored, &mut known.range_tables_at)?;
-        range_data = directory.data_bytes();
-        range_bytes += (cursor.position() - range_directory_at) as u64;
-    }
-    bytes.ranges = range_bytes.saturating_add(range_data);
-    entry.data_bytes = entry.data_bytes.saturating_add(range_data);
+    (bytes.frequency_tables, bytes.codes, bytes.widths) = (size.frequency_tables, size.codes, size.widths);
+    bytes.ranges = range_data.saturating_add((cursor.position() - start) as u64);
+    entry.data_bytes = size.data.saturating_add(range_data);
     over_limit("bytes of a tensor's data", entry.data_bytes, DATA_BYTES)?;
-    let directory_at = start..cursor.position();
     entry.kind = TensorKind::Quantized;
-    entry.quantized = Some(Box::new(QuantizedEntry {
-        group_size,
-        ranges: RangesEntry {
-            granularity,
-            kind,
-            form,
-            of_tensor,
-            stored,
-            bytes: range_data,
-            directory_at: range_directory_at,
-            tables_at: range_tables_at,
-        },
-        classes,
-        directory_at,
-        tables_at,
-        width_bytes,
-    }));
+    entry.quantized = Some(Arc::new(QuantizedEntry { codes, levels: LevelsEntry::Uniform(ranges) }));
     Ok(())
-}
-
-/// The only range of a tensor.
-fn read_range(cursor: &mut Cursor<'_>, name: &str, form: RangeForm) -> Result<ValueRange, ReadError> {
-    let bytes = cursor.take(form.bytes() as u64, "a range")?;
-    let found = ranges::unpack(bytes, form, 1).map(|ranges| ranges.into_iter().next().unwrap_or_default());
-    found.map_err(|fault| fault.error.of_tensor(name, 1))
-}
-
-fn read_classes(cursor: &mut Cursor<'_>, name: &str, grouping: Grouping) -> Result<WidthClasses, ReadError> {
-    let [minimum, maximum] = cursor.array("a tensor's smallest and largest width")?;
-    let (minimum, maximum) = BitWidth::new(minimum)
-        .zip(BitWidth::new(maximum))
-        .filter(|(minimum, maximum)| minimum <= maximum)
-        .ok_or_else(|| ReadError::BadWidths { name: name.to_owned(), minimum, maximum })?;
-    let [first, last] = [minimum, maximum].map(|width| usize::from(width.get()));
-    let mut groups = [0; BitWidth::COUNT];
-    let mut left = Some(grouping.count());
-    for count in &mut groups[first..last] {
-        *count = cursor.count("the number of groups of a width")?;
-        left = left.and_then(|left| left.checked_sub(*count));
-    }
-    groups[last] = left.unwrap_or(usize::MAX);
-    let ragged = grouping.count() * grouping.size() > grouping.len();
-    let mut width_of_last = Some(maximum);
-    if ragged && minimum < maximum {
-        let [width] = cursor.array("the width of the last group")?;
-        width_of_last = BitWidth::new(width);
-    }
-    let classes =
-        width_of_last.and_then(|last| WidthClasses::counted(grouping, minimum, maximum, groups, last));
-    classes.ok_or_else(|| ReadError::BadWidthCounts { name: name.to_owned(), groups: grouping.count() })
 }
 
 fn read_alias(

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use super::head::{Fault, Head};
-use super::reader::{ContainerReader, in_memory};
+use super::reader::{in_memory, read_structure};
 use super::sums::{check_section, check_whole};
 use super::{Limits, ReadError};
 
 /// A part of a file, as [`VerifyError`] names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Section {
     /// The mark, the version, the metadata, the table.
     Head,
@@ -19,7 +20,7 @@ pub enum Section {
         /// The tensor; the section's first where a fault is not of one tensor.
         tensor: String,
     },
-    /// The check sum at the end, and whatever follows.
+    /// The checksum at the end, and whatever follows.
     End,
 }
 
@@ -39,13 +40,13 @@ impl fmt::Display for Section {
 pub struct VerifyError {
     /// The part it is in.
     pub section: Section,
-    /// Where what is wrong begins: of a check sum that differs, what it is the sum of.
+    /// Where what is wrong begins: of a checksum that differs, what it is the sum of.
     pub offset: u64,
     /// What is wrong.
     pub source: ReadError,
 }
 
-/// Checks everything that can be wrong with a file: structure, every sum, every width and code.
+/// Checks everything that can be wrong with a file: structure, every checksum, every width and code.
 ///
 /// # Errors
 /// The first fault in the file's order.
@@ -58,16 +59,14 @@ pub fn verify(bytes: &[u8]) -> Result<(), VerifyError> {
 /// # Errors
 /// The first fault in the file's order.
 pub fn verify_with_limits(bytes: &[u8], limits: &Limits) -> Result<(), VerifyError> {
-    let reader = ContainerReader::open_or_fault(bytes, limits).map_err(|fault| {
+    let head = read_structure(bytes, limits).map_err(|fault| {
         let head = Head::read(bytes, limits).ok();
         located(head.as_ref(), fault)
     })?;
-    let head = reader.head();
-    first_fault(&reader, bytes).map_err(|fault| located(Some(head), fault))
+    first_fault(&head, bytes).map_err(|fault| located(Some(&head), fault))
 }
 
-fn first_fault(reader: &ContainerReader<'_>, bytes: &[u8]) -> Result<(), Fault> {
-    let head = reader.head();
+fn first_fault(head: &Head, bytes: &[u8]) -> Result<(), Fault> {
     let mut sums = Vec::with_capacity(head.sections.len());
     let mut checked = 0;
     for (place, section) in head.sections.iter().enumerate() {
@@ -75,27 +74,24 @@ fn first_fault(reader: &ContainerReader<'_>, bytes: &[u8]) -> Result<(), Fault> 
         check_section(head, bytes, place, sum)?;
         sums.push(sum);
         // Tensors before it that have no data are checked with it.
-        check_tensors(reader, checked..section.tensors.end)?;
+        check_tensors(head, bytes, checked..section.tensors.end)?;
         checked = section.tensors.end;
     }
-    check_tensors(reader, checked..head.tensors.len())?;
+    check_tensors(head, bytes, checked..head.tensors.len())?;
     check_whole(head, bytes, &sums)
 }
 
-fn check_tensors(reader: &ContainerReader<'_>, places: std::ops::Range<usize>) -> Result<(), Fault> {
-    let stored = reader.head().tensors[places].iter().filter(|entry| entry.is_stored());
-    for entry in stored {
-        entry.decode_nothing(reader.unchecked_source(entry))?;
-    }
-    Ok(())
+fn check_tensors(head: &Head, bytes: &[u8], places: std::ops::Range<usize>) -> Result<(), Fault> {
+    let mut stored = head.tensors[places].iter().filter(|entry| entry.is_stored());
+    stored.try_for_each(|entry| entry.check_data(&bytes[in_memory(&entry.data_at)]))
 }
 
 /// The fault with the part it is in.
-fn located(head: Option<&Head<'_>>, fault: Fault) -> VerifyError {
+fn located(head: Option<&Head>, fault: Fault) -> VerifyError {
     let Fault { offset, error } = fault;
     let section = match head {
         None => Section::Head,
-        Some(head) if offset < head.bytes.len() as u64 => Section::Head,
+        Some(head) if offset < head.end as u64 => Section::Head,
         Some(head) if offset >= head.data_end() => Section::End,
         Some(head) => {
             let found = head.sections.iter().enumerate().find(|(_, section)| offset < section.at.end);
@@ -110,20 +106,4 @@ fn located(head: Option<&Head<'_>>, fault: Fault) -> VerifyError {
         }
     };
     VerifyError { section, offset, source: error }
-}
-
-/// Reads everything that a file has, as a stranger's file is read.
-///
-/// # Errors
-/// The first [`ReadError`].
-pub fn probe(bytes: &[u8]) -> Result<(), ReadError> {
-    probe_with_limits(bytes, &Limits::default())
-}
-
-/// As [`probe`], within limits.
-///
-/// # Errors
-/// The first [`ReadError`].
-pub fn probe_with_limits(bytes: &[u8], limits: &Limits) -> Result<(), ReadError> {
-    verify_with_limits(bytes, limits).map_err(|error| error.source)
 }

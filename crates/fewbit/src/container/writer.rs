@@ -6,19 +6,19 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
-use super::cursor::{number_bytes, put_number};
 use super::header::{mark, put_metadata};
 use super::layout::{Data, Section, lay_out};
-use super::limits::{NAME_BYTES, RANK};
+use super::limits::{FREQUENCY_TABLE_BYTES, NAME_BYTES, RANK};
 use super::table::{WrittenNames, put_alias, put_float, put_quantized, put_raw};
 use super::{Limits, WriteError};
 use crate::atomic::write_atomically_on;
 use crate::disk::{Disk, SystemDisk};
 use crate::encoding::classes::WidthClasses;
-use crate::encoding::coded::{self, SharedTables};
+use crate::encoding::coded::{self, SharedModels};
+use crate::encoding::cursor::{number_bytes, put_number};
 use crate::encoding::ranges::{self, SharedRangeTables};
 use crate::encoding::{floats, packed, widths};
-use crate::tensor::element_count;
+use crate::group::element_count;
 use crate::{
     CodeEncoding, ElementType, Encoding, FloatEncoding, QuantizeError, QuantizedTensor, RangeGranularity,
     ValueRange,
@@ -41,8 +41,10 @@ pub struct ContainerWriter {
     tensors: HashMap<String, Written>,
     names: WrittenNames,
     /// The frequencies that coded tensors so far have brought.
-    shared: SharedTables,
+    shared: SharedModels,
     shared_ranges: SharedRangeTables,
+    /// How many frequency tables there are.
+    tables: usize,
     elements: u64,
     output_bytes: u64,
     name_bytes: usize,
@@ -114,15 +116,22 @@ impl ContainerWriter {
                 if (coded.bytes() as u64) < packed_form_bytes(tensor, &classes) { coded } else { packed()? }
             }
         };
-        self.header_within(name, 2 * name.len() + chosen.table.len())?;
+        let directories = chosen.directories.iter().map(Vec::len).sum::<usize>();
+        self.header_within(name, 2 * name.len() + directories + chosen.tables * FREQUENCY_TABLE_BYTES)?;
         if let Some(shared) = chosen.shared.take() {
             (self.shared, self.shared_ranges) = shared;
         }
+        self.tables += chosen.tables;
         let size = [tensor.len(), size_of::<f32>()];
         let data = std::mem::take(&mut chosen.data);
         self.add(name, size, chosen.encoding, data, |table| {
-            put_quantized(table, tensor, &classes, chosen.encoding);
-            table.extend_from_slice(&chosen.table);
+            put_quantized(
+                table,
+                tensor,
+                &classes,
+                chosen.encoding,
+                chosen.directories.each_ref().map(|d| &d[..]),
+            );
         });
         Ok(self)
     }
@@ -162,7 +171,7 @@ impl ContainerWriter {
         Ok(self)
     }
 
-    /// Adds a tensor of elements that are no weights, byte for byte; `bytes` are the elements in stored
+    /// Adds a tensor of elements that are not weights, byte for byte; `bytes` are the elements in stored
     /// order, little-endian.
     ///
     /// ```
@@ -286,7 +295,7 @@ impl ContainerWriter {
         Ok(written)
     }
 
-    /// Everything up to the check sum of header and table.
+    /// Everything up to the checksum of header and table.
     fn head(&self) -> Vec<u8> {
         let mut body = Vec::new();
         put_number(&mut body, self.keys.len() as u64);
@@ -359,7 +368,8 @@ impl ContainerWriter {
         const FIXED: usize = 512;
         // At most one section for each tensor.
         let sums = 4 * self.data.len();
-        let bytes = self.metadata.len() + self.table.len() + sums + self.name_bytes + added + FIXED;
+        let tables = self.tables * FREQUENCY_TABLE_BYTES;
+        let bytes = self.metadata.len() + self.table.len() + sums + self.name_bytes + tables + added + FIXED;
         within(name, "bytes of header and table", bytes as u64, Limits::default().header_bytes as u64)
     }
 
@@ -388,16 +398,18 @@ impl ContainerWriter {
 /// A quantized tensor in one encoding.
 struct Form {
     encoding: Encoding,
-    /// What the encoding adds to the table.
-    table: Vec<u8>,
+    /// How the streams of codes, and those of ranges, are divided.
+    directories: [Vec<u8>; 2],
+    /// Frequency tables in these.
+    tables: usize,
     data: Vec<u8>,
     /// The frequencies that later tensors share, if it changes them.
-    shared: Option<(SharedTables, SharedRangeTables)>,
+    shared: Option<(SharedModels, SharedRangeTables)>,
 }
 
 impl Form {
     fn bytes(&self) -> usize {
-        self.table.len() + self.data.len()
+        self.directories.iter().map(Vec::len).sum::<usize>() + self.data.len()
     }
 }
 
@@ -413,7 +425,7 @@ fn packed_form(
     data.extend(widths::pack(widths, classes));
     data.extend(ranges::pack(&ranges_of_data(tensor), tensor.ranges().form()));
     debug_assert_eq!(data.len() as u64, packed_form_bytes(tensor, classes));
-    Ok(Form { encoding: Encoding::Packed, table: Vec::new(), data, shared: None })
+    Ok(Form { encoding: Encoding::Packed, directories: Default::default(), tables: 0, data, shared: None })
 }
 
 /// Bytes of the packed form, which need not be made to be counted.
@@ -429,20 +441,25 @@ fn coded_form(
     tensor: &QuantizedTensor,
     classes: &WidthClasses,
     widths: &[u8],
-    shared: &SharedTables,
+    shared: &SharedModels,
     shared_ranges: &SharedRangeTables,
 ) -> Form {
     let coded = coded::encode(tensor.codes(), classes, widths, shared);
     let mut table = Vec::new();
     coded.directory.put(&mut table);
-    let mut tables = shared.clone();
-    coded.share(&mut tables);
+    let mut models = shared.clone();
+    coded.directory.share(&mut models);
     let ranges = ranges::encode(&ranges_of_data(tensor), tensor.ranges().form(), shared_ranges);
-    table.extend(ranges.directory);
     let mut data = coded.streams;
     data.reserve_exact(ranges.streams.len());
     data.extend(ranges.streams);
-    Form { encoding: Encoding::Coded, table, data, shared: Some((tables, ranges.shared)) }
+    Form {
+        encoding: Encoding::Coded,
+        directories: [table, ranges.directory],
+        tables: coded.directory.tables() + ranges.tables,
+        data,
+        shared: Some((models, ranges.shared)),
+    }
 }
 
 /// The ranges that are stored in a tensor's data: none where there is one for the whole tensor, as the

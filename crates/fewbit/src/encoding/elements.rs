@@ -6,6 +6,7 @@ use std::fmt;
 ///
 /// Their bytes are never looked into: a file gives back what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ElementType {
     /// Signed integers of 8 bits.
     Int8,
@@ -37,7 +38,7 @@ pub enum ElementType {
 
 impl ElementType {
     /// All of them, in the order of their numbers in a file.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: &'static [Self] = &[
         Self::Int8,
         Self::UInt8,
         Self::Int16,
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_type_survives_its_number() {
-        for (number, element) in (0..).zip(ElementType::ALL) {
+        for (number, &element) in (0..).zip(ElementType::ALL) {
             assert_eq!(element.number(), number);
             assert_eq!(ElementType::from_number(number), Some(element));
         }

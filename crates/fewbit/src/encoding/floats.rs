@@ -14,6 +14,7 @@ use super::Encoding;
 /// assert_eq!(FloatEncoding::Float32.round(1.0 / 3.0), 1.0 / 3.0);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FloatEncoding {
     /// As [`Encoding::Float32`]: bit for bit.
     #[default]

@@ -37,25 +37,10 @@ pub(crate) fn pack(
     Ok(packed)
 }
 
-/// Whether bytes are as many as the widths need, and filled up with zeros.
-pub(crate) fn check(packed: &[u8], classes: &WidthClasses) -> Result<(), PackedError> {
-    check_bits(packed, classes.code_bits())
-}
-
 /// Whether bytes are as many as so many bits need, and filled up with zeros.
-pub(super) fn check_bits(packed: &[u8], bits: u64) -> Result<(), PackedError> {
+pub(crate) fn check_bits(packed: &[u8], bits: u64) -> Result<(), PackedError> {
     // As many codes of one bit.
     packed::check(packed, Widths::Uniform(1), usize::try_from(bits).unwrap_or(usize::MAX))
-}
-
-/// Writes the codes that were packed; `widths` are those that `classes` counts.
-pub(crate) fn unpack(
-    packed: &[u8],
-    classes: &WidthClasses,
-    widths: Option<&[u8]>,
-    codes: &mut [u16],
-) -> Result<(), PackedError> {
-    packed::unpack(packed, kernel_widths(classes, widths), codes)
 }
 
 /// Consecutive weights whose widths are unpacked.
@@ -71,11 +56,11 @@ pub(crate) struct Part<'p> {
 /// be written.
 ///
 /// The widths of a part stay in a cache until its codes are read, which a whole tensor's would not.
-pub(crate) fn each_part(
+pub(crate) fn each_part<T>(
     [mut codes, packed_widths]: [&[u8]; 2],
     classes: &WidthClasses,
-    values: &mut [f32],
-    work: impl Fn(Part<'_>, &mut [f32]) -> Result<(), PackedError>,
+    values: &mut [T],
+    work: impl Fn(Part<'_>, &mut [T]) -> Result<(), PackedError>,
 ) -> bool {
     /// Weights of a part, and the most groups; the latter and the fewest are eights, so that each part begins
     /// at a byte of both.
@@ -119,6 +104,6 @@ pub(crate) fn each_part(
 /// The numbers of `bits` bits each, packed.
 pub(super) fn pack_equal(numbers: &[u16], bits: u8) -> Vec<u8> {
     let mut packed = Vec::new();
-    packed::pack(numbers, Widths::Uniform(bits), &mut packed).expect("numbers of at most so many bits");
+    packed::pack(numbers, Widths::Uniform(bits), &mut packed).expect("the caller has masked the numbers");
     packed
 }

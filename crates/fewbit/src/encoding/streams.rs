@@ -3,8 +3,8 @@
 
 use fewbit_kernels::packed::{self, Widths};
 
-use crate::container::ReadError;
-use crate::container::cursor::Cursor;
+use super::EncodingError;
+use super::cursor::{Cursor, CursorError};
 
 /// Symbols as they are.
 pub(super) const STORED: u16 = 0;
@@ -18,22 +18,19 @@ pub(super) const MODEL_BITS: u8 = 2;
 /// The numbers of so many models, those of `codes` or of `ranges`.
 pub(super) fn read_models(
     cursor: &mut Cursor<'_>,
-    name: &str,
     count: usize,
     of: &str,
-) -> Result<Vec<u16>, ReadError> {
+) -> Result<Vec<u16>, EncodingError> {
     let mut models = vec![0; count];
     let bytes = (count * usize::from(MODEL_BITS)).div_ceil(8);
     let bytes = cursor.take(bytes as u64, format_args!("the models of {of}"))?;
-    packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models).map_err(|source| {
-        let name = name.to_owned();
-        ReadError::BadPacking { name, what: "models", source }
-    })?;
+    packed::unpack(bytes, Widths::Uniform(MODEL_BITS), &mut models)
+        .map_err(|source| EncodingError::Packing { what: "models", source })?;
     Ok(models)
 }
 
 /// The lengths of so many streams.
-pub(super) fn read_lengths(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, ReadError> {
+pub(super) fn read_lengths(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>, CursorError> {
     // Collected one by one: each takes a byte at least, so the file's length bounds them.
     let mut lengths = Vec::new();
     for _ in 0..count {

@@ -5,22 +5,11 @@ use rayon::prelude::*;
 
 use super::classes::{WidthClasses, histogram};
 use super::packed::{check_bits, pack_equal};
+use super::{EncodingError, EncodingFault, reserved};
 use crate::BitWidth;
 
 /// Groups whose widths one task unpacks; of eights, so that each begins at a byte.
 const CHUNK: usize = 1 << 14;
-
-/// Why packed widths are not those of the table.
-pub(crate) enum WidthsError {
-    /// Bytes missing or left, or padding that is not zero.
-    Packing(PackedError),
-    /// A width above the largest of the table.
-    AboveMaximum { group: usize, found: u16 },
-    /// Not as many of each as the table says.
-    Differ,
-    /// No memory for them.
-    OutOfMemory,
-}
 
 /// Bytes that the packed widths take.
 pub(crate) fn packed_bytes(classes: &WidthClasses) -> u64 {
@@ -34,26 +23,27 @@ pub(crate) fn pack(widths: &[u8], classes: &WidthClasses) -> Vec<u8> {
 }
 
 /// The widths that were packed, one per group; `None` where all are the smallest.
-pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Option<Vec<u8>>, WidthsError> {
+pub(crate) fn unpack(packed: &[u8], classes: &WidthClasses) -> Result<Option<Vec<u8>>, EncodingFault> {
     let count = classes.grouping().count();
     let bits = classes.offset_bits() as usize;
-    check_bits(packed, (count * bits) as u64).map_err(WidthsError::Packing)?;
+    let packing = |source| EncodingFault::packing(0, "widths", source);
+    check_bits(packed, (count * bits) as u64).map_err(packing)?;
     if classes.is_uniform() {
         return Ok(None);
     }
-    let mut widths = Vec::new();
-    widths.try_reserve_exact(count).map_err(|_| WidthsError::OutOfMemory)?;
+    let mut widths = reserved(count)?;
     widths.resize(count, 0);
-    let groups = unpack_part(packed, classes, &mut widths).map_err(WidthsError::Packing)?;
+    let groups = unpack_part(packed, classes, &mut widths).map_err(packing)?;
     // Widths above the largest are counted nowhere, or not where they should be.
     if classes.describe(groups, widths.last().copied()) {
         return Ok(Some(widths));
     }
     let maximum = classes.maximum().get();
-    Err(match widths.iter().position(|&width| width > maximum) {
-        Some(group) => WidthsError::AboveMaximum { group, found: widths[group].into() },
-        None => WidthsError::Differ,
-    })
+    let error = match widths.iter().position(|&width| width > maximum) {
+        Some(group) => EncodingError::WidthAboveMaximum { group, found: widths[group].into(), maximum },
+        None => EncodingError::WidthsDiffer,
+    };
+    Err(EncodingFault::new(0, error))
 }
 
 /// Writes consecutive widths that were packed, on all cores; how many there are of each, but for those above

@@ -46,7 +46,7 @@ impl Start {
     pub(super) fn read(args: &SweepArgs) -> Result<Self, Failure> {
         let initial = args.from.as_deref().map(initial).transpose()?;
         let kept = |path: &Path| -> Result<Kept, Failure> {
-            Ok(Kept { path: path.to_owned(), bytes: fewbit::read_file(path)? })
+            Ok(Kept { path: path.to_owned(), bytes: fewbit::read_file(path)?.into_bytes() })
         };
         Ok(Self { initial, teacher: args.teacher.as_deref().map(kept).transpose()? })
     }

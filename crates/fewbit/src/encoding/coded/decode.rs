@@ -12,23 +12,13 @@ use rayon::prelude::*;
 use super::super::classes::{WidthClasses, histogram};
 use super::super::packed::check_bits;
 use super::super::streams::Pieces;
+use super::super::{CodingError, EncodingFault, reserved};
 use super::directory::{Class, Directory, Model};
 use super::{BLOCK, width_frequencies, width_lanes};
 use crate::BitWidth;
-use crate::encoding::CodingError;
-
-/// What is wrong with coded data, and where.
-#[derive(Debug)]
-pub(crate) struct CodedFault {
-    /// Where in the tensor's data the faulty stream begins.
-    pub(crate) offset: usize,
-    /// `widths` or `codes`.
-    pub(crate) what: &'static str,
-    pub(crate) error: CodingError,
-}
 
 /// The codes of a tensor sorted by width, each width ascending.
-pub(crate) struct Codes<'d> {
+pub(crate) struct SortedCodes<'d> {
     pub(super) classes: Vec<ClassCodes<'d>>,
 }
 
@@ -63,42 +53,46 @@ pub(super) struct Scratch {
 
 impl Directory {
     /// The widths of a tensor's groups; `None` where all are the smallest.
-    pub(crate) fn widths(&self, data: &[u8], classes: &WidthClasses) -> Result<Option<Vec<u8>>, CodedFault> {
-        let fault = |offset, error| CodedFault { offset, what: "widths", error };
+    pub(crate) fn widths(
+        &self,
+        data: &[u8],
+        classes: &WidthClasses,
+    ) -> Result<Option<Vec<u8>>, EncodingFault> {
         let Some(table) = width_frequencies(classes) else {
             return Ok(None);
         };
-        let mut widths = zeros(classes.grouping().count()).map_err(|error| fault(0, error))?;
+        let mut widths = zeros(classes.grouping().count())?;
         let decoder = Decoder::new(&table);
         let streams = cut(&self.width_blocks, 0, data);
         let jobs: Vec<_> = widths.chunks_mut(BLOCK).zip(streams).collect();
         let decode = |(widths, (offset, bytes)): (&mut [u8], (usize, &[u8]))| {
             let lanes = width_lanes(widths.len(), &table);
-            decoder.decode_block_of(lanes, bytes, widths).map_err(|error| fault(offset, error.into()))
+            decoder
+                .decode_block_of(lanes, bytes, widths)
+                .map_err(|error| EncodingFault::coding(offset, "widths", error))
         };
         in_parallel(jobs, decode)?;
         if classes.describe(histogram(&widths), widths.last().copied()) {
             Ok(Some(widths))
         } else {
-            Err(fault(0, CodingError::WidthCounts))
+            Err(EncodingFault::coding(0, "widths", CodingError::WidthCounts))
         }
     }
 
     /// The codes of a tensor's groups, to be decoded.
-    pub(crate) fn codes<'d>(&self, data: &'d [u8]) -> Result<Codes<'d>, CodedFault> {
+    pub(crate) fn codes<'d>(&self, data: &'d [u8]) -> Result<SortedCodes<'d>, EncodingFault> {
         let classes =
             self.classes.iter().zip(self.cut(data)).map(|(class, bytes)| ClassCodes::new(class, bytes));
-        Ok(Codes { classes: classes.collect::<Result<_, _>>()? })
+        Ok(SortedCodes { classes: classes.collect::<Result<_, _>>()? })
     }
 }
 
 impl<'d> ClassCodes<'d> {
-    fn new(class: &Class, [symbols, raw]: [(usize, &'d [u8]); 2]) -> Result<Self, CodedFault> {
+    fn new(class: &Class, [symbols, raw]: [(usize, &'d [u8]); 2]) -> Result<Self, EncodingFault> {
         let &Class { width, codes, ref model } = class;
         let filled = |bits: u8| {
             let expected = codes as u64 * u64::from(bits);
-            let fault = |error: CodingError| CodedFault { offset: raw.0, what: "codes", error };
-            check_bits(raw.1, expected).map_err(|error| fault(error.into()))
+            check_bits(raw.1, expected).map_err(|error| EncodingFault::coding(raw.0, "codes", error))
         };
         let form = match model {
             Model::Stored => {
@@ -139,7 +133,7 @@ impl<'d> ClassCodes<'d> {
         block: usize,
         scratch: &mut Scratch,
         out: &mut [u8],
-    ) -> Result<(), CodedFault> {
+    ) -> Result<(), EncodingFault> {
         let len = out.len() / self.code_bytes();
         let packed = |bytes: &'d [u8], bits: u8| {
             // A whole block is whole bytes.
@@ -152,11 +146,8 @@ impl<'d> ClassCodes<'d> {
             &Form::Stored { offset, bytes } => {
                 let bits = self.width.get();
                 numbers.resize(len, 0);
-                unpack(packed(bytes, bits), Widths::Uniform(bits), numbers).map_err(|error| CodedFault {
-                    offset,
-                    what: "codes",
-                    error: error.into(),
-                })?;
+                unpack(packed(bytes, bits), Widths::Uniform(bits), numbers)
+                    .map_err(|error| EncodingFault::coding(offset, "codes", error))?;
                 match self.code_bytes() {
                     1 => out.iter_mut().zip(numbers).for_each(|(out, code)| *out = *code as u8),
                     _ => write_pairs(numbers.iter().copied(), out),
@@ -164,7 +155,7 @@ impl<'d> ClassCodes<'d> {
             }
             Form::Coded { decoder, streams, upper_parts, raw_bits, raw } => {
                 let (offset, bytes) = streams.get(block).copied().unwrap_or((0, &[]));
-                let failed = |error: CodingError| CodedFault { offset, what: "codes", error };
+                let failed = |error: CodingError| EncodingFault::coding(offset, "codes", error);
                 let decode = |symbols: &mut [u8]| {
                     let lanes = LaneCount::of(symbols.len());
                     decoder.decode_block_of(lanes, bytes, symbols).map_err(|error| failed(error.into()))
@@ -185,9 +176,9 @@ impl<'d> ClassCodes<'d> {
     }
 }
 
-impl Codes<'_> {
+impl SortedCodes<'_> {
     /// Whether all of them decode.
-    pub(crate) fn check(&self) -> Result<(), CodedFault> {
+    pub(crate) fn check(&self) -> Result<(), EncodingFault> {
         let blocks = |class| (0..ClassCodes::blocks(class)).map(move |block| (class, block));
         let jobs: Vec<(&ClassCodes<'_>, usize)> = self.classes.iter().flat_map(blocks).collect();
         let faults: Vec<_> = jobs
@@ -220,8 +211,8 @@ fn cut<'d>(lengths: &[u64], offset: usize, bytes: &'d [u8]) -> Vec<(usize, &'d [
 /// there are.
 pub(super) fn in_parallel<J: Send>(
     jobs: Vec<J>,
-    work: impl Fn(J) -> Result<(), CodedFault> + Sync + Send,
-) -> Result<(), CodedFault> {
+    work: impl Fn(J) -> Result<(), EncodingFault> + Sync + Send,
+) -> Result<(), EncodingFault> {
     if jobs.len() < 2 {
         return jobs.into_iter().try_for_each(work);
     }
@@ -229,10 +220,9 @@ pub(super) fn in_parallel<J: Send>(
     results.into_iter().collect()
 }
 
-/// So many bytes, or an error instead of an abort.
-pub(super) fn zeros(count: usize) -> Result<Vec<u8>, CodingError> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(count).map_err(|_| CodingError::OutOfMemory { codes: count })?;
+/// So many bytes of zero, or a fault instead of an abort.
+pub(super) fn zeros(count: usize) -> Result<Vec<u8>, EncodingFault> {
+    let mut bytes = reserved(count)?;
     bytes.resize(count, 0);
     Ok(bytes)
 }

@@ -1,22 +1,22 @@
 //! What the table says of a coded tensor's streams: frequencies, and how long each stream is.
 
+use std::sync::Arc;
+
 use super::super::classes::WidthClasses;
 use super::super::packed::pack_equal;
 use super::super::streams::{MODEL_BITS, OWN, Pieces, SHARED, STORED, read_lengths, read_models, total};
 use super::symbols::SymbolModel;
 use super::{BLOCK, coded_widths};
 use crate::BitWidth;
-use crate::container::ReadError;
-use crate::container::cursor::{Cursor, number_bytes, put_number};
-use crate::encoding::CodingError;
+use crate::encoding::cursor::{Cursor, number_bytes, put_number};
+use crate::encoding::{CodingError, EncodingError};
 
-/// Where in a file the frequency table of each width is that came last; 0 before the first, as no table
-/// can be there.
-pub(crate) type TablePlaces = [usize; BitWidth::COUNT];
+/// The models of each width that came last, which later tensors may share.
+pub(crate) type SharedModels = [Option<Arc<SymbolModel>>; BitWidth::COUNT];
 
 /// The streams of a tensor, in order: those of the widths, then for each width its symbols and the bits
 /// that are left as they are.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Directory {
     /// Bytes of each stream of widths; none where all widths are the same.
     pub(super) width_blocks: Vec<u64>,
@@ -25,7 +25,7 @@ pub(crate) struct Directory {
 }
 
 /// The codes of one width.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Class {
     pub(super) width: BitWidth,
     pub(super) codes: usize,
@@ -33,13 +33,13 @@ pub(super) struct Class {
 }
 
 /// How the symbols of one width are written.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Model {
     /// Each code in as many bits as it has.
     Stored,
     /// Entropy coded, in streams of so many bytes; a table of one symbol has none. A model of its own is in
     /// the directory, another's is not.
-    Coded { symbols: Box<SymbolModel>, own: bool, blocks: Vec<u64> },
+    Coded { symbols: Arc<SymbolModel>, own: bool, blocks: Vec<u64> },
 }
 
 /// Bytes of the directory by what they are for, and bytes of the streams by what they hold.
@@ -81,25 +81,19 @@ impl Model {
     }
 }
 
-/// Reads the model at the cursor, or the one of this width that came last.
+/// Reads the model at the cursor, or gives the one of this width that came last.
 fn read_model(
     cursor: &mut Cursor<'_>,
-    name: &str,
     width: BitWidth,
     own: bool,
-    places: &mut TablePlaces,
-) -> Result<SymbolModel, ReadError> {
-    let place = &mut places[usize::from(width.get())];
+    shared: &mut SharedModels,
+) -> Result<Arc<SymbolModel>, EncodingError> {
+    let last = &mut shared[usize::from(width.get())];
     if own {
-        *place = cursor.position();
-        return SymbolModel::read(cursor, name, width);
+        *last = Some(Arc::new(SymbolModel::read(cursor, width)?));
     }
-    // The mark is at the front, so that no table is.
-    if *place == 0 {
-        let (name, source) = (name.to_owned(), CodingError::NothingToShare);
-        return Err(ReadError::BadCoding { name, what: "frequencies", source });
-    }
-    SymbolModel::read(&mut Cursor::at(cursor.whole(), *place), name, width)
+    let nothing = EncodingError::Coding { what: "frequencies", source: CodingError::NothingToShare };
+    last.clone().ok_or(nothing)
 }
 
 impl Class {
@@ -122,17 +116,16 @@ impl Directory {
         self.classes.iter().for_each(|class| class.model.put(class.width, bytes));
     }
 
-    /// The directory of a tensor whose groups have these widths. `places` tells where earlier tensors
-    /// have their frequency tables, and is brought up to date.
+    /// The directory of a tensor whose groups have these widths. `shared` are the models of earlier tensors, and
+    /// is brought up to date.
     pub(crate) fn read(
         cursor: &mut Cursor<'_>,
-        name: &str,
         classes: &WidthClasses,
-        places: &mut TablePlaces,
-    ) -> Result<Self, ReadError> {
+        shared: &mut SharedModels,
+    ) -> Result<Self, EncodingError> {
         let streams = if classes.is_uniform() { 0 } else { classes.grouping().count().div_ceil(BLOCK) };
         let width_blocks = read_lengths(cursor, streams)?;
-        let models = read_models(cursor, name, coded_widths(classes).count(), "codes")?;
+        let models = read_models(cursor, coded_widths(classes).count(), "codes")?;
         let mut read = Vec::new();
         for (width, model) in coded_widths(classes).zip(models) {
             let codes = classes.codes(width);
@@ -140,18 +133,30 @@ impl Directory {
                 STORED => Model::Stored,
                 found @ (OWN | SHARED) => {
                     let own = found == OWN;
-                    let symbols = Box::new(read_model(cursor, name, width, own, places)?);
+                    let symbols = read_model(cursor, width, own, shared)?;
                     let streams = if symbols.table.is_certain() { 0 } else { codes.div_ceil(BLOCK) };
                     Model::Coded { symbols, own, blocks: read_lengths(cursor, streams)? }
                 }
-                found => {
-                    let name = name.to_owned();
-                    return Err(ReadError::UnknownModel { name, found: found as u8 });
-                }
+                found => return Err(EncodingError::UnknownModel { found: found as u8 }),
             };
             read.push(Class { width, codes, model });
         }
         Ok(Self { width_blocks, classes: read })
+    }
+
+    /// Makes the models that it brings those that later tensors share.
+    pub(crate) fn share(&self, shared: &mut SharedModels) {
+        for class in &self.classes {
+            if let Model::Coded { symbols, own: true, .. } = &class.model {
+                shared[usize::from(class.width.get())] = Some(Arc::clone(symbols));
+            }
+        }
+    }
+
+    /// Frequency tables of its own.
+    pub(crate) fn tables(&self) -> usize {
+        let own = |class: &&Class| matches!(class.model, Model::Coded { own: true, .. });
+        self.classes.iter().filter(own).count()
     }
 
     /// Bytes of the streams of widths.

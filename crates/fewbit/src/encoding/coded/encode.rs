@@ -1,5 +1,7 @@
 //! From widths and codes to streams, on all cores.
 
+use std::sync::Arc;
+
 use fewbit_kernels::packed::run_bytes;
 use fewbit_kernels::rans::{Encoder, FrequencyTable, LaneCount, histogram};
 use rayon::prelude::*;
@@ -8,11 +10,11 @@ use super::super::classes::WidthClasses;
 use super::super::packed::pack_equal;
 use super::directory::{Class, Model};
 use super::symbols::SymbolModel;
-use super::{BLOCK, Coded, Directory, SharedTables, coded_widths, width_frequencies, width_lanes};
+use super::{BLOCK, Coded, Directory, SharedModels, coded_widths, width_frequencies, width_lanes};
 use crate::BitWidth;
 
 /// Codes the widths and codes of a tensor; each code must fit its group's width.
-pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], shared: &SharedTables) -> Coded {
+pub(crate) fn encode(codes: &[u16], classes: &WidthClasses, widths: &[u8], shared: &SharedModels) -> Coded {
     let mut streams = Vec::new();
     let mut width_blocks = Vec::new();
     if let Some(table) = width_frequencies(classes) {
@@ -71,13 +73,13 @@ fn gather(codes: &[u16], classes: &WidthClasses, widths: &[u8]) -> Vec<(BitWidth
 }
 
 /// Codes of eight bits at most, which are their symbols: coded or as they are, whichever is less.
-fn encode_narrow(symbols: &[u8], width: BitWidth, shared: Option<&SymbolModel>) -> (Model, Vec<u8>) {
+fn encode_narrow(symbols: &[u8], width: BitWidth, shared: Option<&Arc<SymbolModel>>) -> (Model, Vec<u8>) {
     let counts = histogram(symbols);
     let stored = stored_bytes(symbols.len(), width);
     if let Some((model, own)) = cheapest(&counts, width, shared) {
         let mut bytes = Vec::new();
         let blocks = encode_blocks(symbols, &model.table, LaneCount::of, &mut bytes);
-        let model = Model::Coded { symbols: Box::new(model), own, blocks };
+        let model = Model::Coded { symbols: model, own, blocks };
         if model.bytes(width) + bytes.len() < stored {
             return (model, bytes);
         }
@@ -87,19 +89,20 @@ fn encode_narrow(symbols: &[u8], width: BitWidth, shared: Option<&SymbolModel>) 
 }
 
 /// Codes of more than eight bits: their upper parts coded and what is below as it is, or all as it is.
-fn encode_wide(codes: &[u16], width: BitWidth, shared: Option<&SymbolModel>) -> (Model, Vec<u8>) {
+fn encode_wide(codes: &[u16], width: BitWidth, shared: Option<&Arc<SymbolModel>>) -> (Model, Vec<u8>) {
     let mut counts = vec![0; 1 << width.get()];
     codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
     let stored = stored_bytes(codes.len(), width);
     if let Some((model, own)) = cheapest(&counts, width, shared) {
-        let symbol = |code: &u16| model.symbol_of(*code).expect("a model is of every code that occurs");
+        let symbol =
+            |code: &u16| model.symbol_of(*code).expect("a model has a symbol for each code it counted");
         let symbols: Vec<u8> = codes.iter().map(symbol).collect();
         let mut bytes = Vec::new();
         let blocks = encode_blocks(&symbols, &model.table, LaneCount::of, &mut bytes);
         let mask = (1u16 << model.raw_bits) - 1;
         let raw: Vec<u16> = codes.iter().map(|code| code & mask).collect();
         bytes.extend(pack_equal(&raw, model.raw_bits));
-        let model = Model::Coded { symbols: Box::new(model), own, blocks };
+        let model = Model::Coded { symbols: model, own, blocks };
         if model.bytes(width) + bytes.len() < stored {
             return (model, bytes);
         }
@@ -113,7 +116,11 @@ fn stored_bytes(codes: usize, width: BitWidth) -> usize {
 
 /// The model by which codes that occur so often take fewer bytes: their own, counted with what it takes
 /// itself, or the shared one; and whether it is their own.
-fn cheapest(counts: &[u64], width: BitWidth, shared: Option<&SymbolModel>) -> Option<(SymbolModel, bool)> {
+fn cheapest(
+    counts: &[u64],
+    width: BitWidth,
+    shared: Option<&Arc<SymbolModel>>,
+) -> Option<(Arc<SymbolModel>, bool)> {
     let total: u64 = counts.iter().sum();
     let bits = |model: &SymbolModel| {
         let symbols = model.symbol_counts(counts)?;
@@ -122,7 +129,10 @@ fn cheapest(counts: &[u64], width: BitWidth, shared: Option<&SymbolModel>) -> Op
     let own = SymbolModel::fit(width, counts)?;
     let cost = bits(&own)? + 8.0 * own.bytes(width) as f64;
     let cheaper = shared.filter(|shared| bits(shared).is_some_and(|bits| bits <= cost));
-    Some(cheaper.map_or((own, true), |shared| (shared.clone(), false)))
+    Some(match cheaper {
+        Some(shared) => (Arc::clone(shared), false),
+        None => (Arc::new(own), true),
+    })
 }
 
 /// Appends the streams of symbols that the table has; the length of each.
@@ -138,8 +148,7 @@ fn encode_blocks(
     let encoder = Encoder::new(table);
     let encode = |block: &[u8]| {
         let mut bytes = Vec::new();
-        let found = encoder.encode_block(lanes(block.len()), block, &mut bytes);
-        found.expect("a table is of every symbol that occurs");
+        encoder.encode_block(lanes(block.len()), block, &mut bytes).expect("the table has every symbol");
         bytes
     };
     let blocks: Vec<Vec<u8>> = symbols.par_chunks(BLOCK).map(encode).collect();

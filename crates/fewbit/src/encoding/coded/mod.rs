@@ -16,35 +16,19 @@ mod windows;
 
 use fewbit_kernels::rans::{self, FrequencyTable, LaneCount};
 
-pub(crate) use self::decode::{CodedFault, Codes};
-use self::directory::Model;
-pub(crate) use self::directory::{Directory, TablePlaces};
+pub(crate) use self::decode::SortedCodes;
+pub(crate) use self::directory::{Directory, SharedModels};
 pub(crate) use self::encode::encode;
-use self::symbols::SymbolModel;
 use super::classes::WidthClasses;
 use crate::BitWidth;
 
 /// Symbols that one stream holds; longer runs are several streams, so that many cores can decode.
 pub(crate) const BLOCK: usize = rans::BLOCK;
 
-/// The models of each width that were written last, which later tensors may share.
-pub(crate) type SharedTables = [Option<SymbolModel>; BitWidth::COUNT];
-
 /// The coded form of a tensor: how its streams are divided, for the table, and the streams.
 pub(crate) struct Coded {
     pub(crate) directory: Directory,
     pub(crate) streams: Vec<u8>,
-}
-
-impl Coded {
-    /// Makes the frequencies that it brings those that later tensors share.
-    pub(crate) fn share(&self, shared: &mut SharedTables) {
-        for class in &self.directory.classes {
-            if let Model::Coded { symbols, own: true, .. } = &class.model {
-                shared[usize::from(class.width.get())] = Some((**symbols).clone());
-            }
-        }
-    }
 }
 
 /// The widths that have a stream: those of some codes, 0 excepted.

@@ -3,9 +3,8 @@
 use fewbit_kernels::rans::{FrequencyTable, Palette};
 
 use crate::BitWidth;
-use crate::container::ReadError;
-use crate::container::cursor::Cursor;
-use crate::encoding::CodingError;
+use crate::encoding::cursor::Cursor;
+use crate::encoding::{CodingError, EncodingError};
 
 /// Bits of a symbol.
 const SYMBOL_BITS: u8 = 8;
@@ -112,11 +111,8 @@ impl SymbolModel {
     }
 
     /// The model at the cursor.
-    pub(super) fn read(cursor: &mut Cursor<'_>, name: &str, width: BitWidth) -> Result<Self, ReadError> {
-        let failed = |source| {
-            let name = name.to_owned();
-            ReadError::BadCoding { name, what: "frequencies", source }
-        };
+    pub(super) fn read(cursor: &mut Cursor<'_>, width: BitWidth) -> Result<Self, EncodingError> {
+        let failed = |source| EncodingError::Coding { what: "frequencies", source };
         let (table, used) =
             FrequencyTable::read(cursor.rest()).map_err(|error| failed(CodingError::Table(error)))?;
         cursor.take(used as u64, "a frequency table")?;

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use super::super::classes::{WidthClasses, histogram};
 use super::super::packed::group_size;
 use super::BLOCK;
-use super::decode::{ClassCodes, CodedFault, Codes, Scratch, in_parallel, zeros};
-use crate::encoding::CodingError;
+use super::decode::{ClassCodes, Scratch, SortedCodes, in_parallel, zeros};
+use crate::encoding::EncodingFault;
 
 /// Weights that one task places, about.
 const CHUNK: usize = 1 << 15;
@@ -25,7 +25,7 @@ const WINDOW: usize = 1 << 22;
 /// Codes of each width.
 type Counts = [usize; WIDTHS];
 
-impl Codes<'_> {
+impl SortedCodes<'_> {
     /// Calls `place` for runs of whole groups that together are all, each with the number of its first code
     /// and its part of `out`; `widths` are those that `classes` counts, `None` where all are the smallest.
     pub(crate) fn place<T: Send>(
@@ -34,7 +34,7 @@ impl Codes<'_> {
         widths: Option<&[u8]>,
         out: &mut [T],
         place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
-    ) -> Result<(), CodedFault> {
+    ) -> Result<(), EncodingFault> {
         match (&self.classes[..], widths) {
             ([class], None) => place_one_width(class, out, place),
             (_, None) => {
@@ -53,7 +53,7 @@ fn place_one_width<T: Send>(
     class: &ClassCodes<'_>,
     out: &mut [T],
     place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
-) -> Result<(), CodedFault> {
+) -> Result<(), EncodingFault> {
     let width = class.width.get();
     let step = |(scratch, run): &mut (Scratch, Vec<u8>), (block, out): (usize, &mut [T])| {
         let bytes = out.len() * class.code_bytes();
@@ -67,7 +67,7 @@ fn place_one_width<T: Send>(
         Ok(())
     };
     let blocks = out.par_chunks_mut(BLOCK).enumerate();
-    let results: Vec<Result<(), CodedFault>> = blocks.map_init(Default::default, step).collect();
+    let results: Vec<Result<(), EncodingFault>> = blocks.map_init(Default::default, step).collect();
     results.into_iter().collect()
 }
 
@@ -116,7 +116,7 @@ fn place_mixed<T: Send>(
     widths: &[u8],
     out: &mut [T],
     place: impl Fn(usize, SortedGroups<'_>, &mut [T]) + Sync + Send,
-) -> Result<(), CodedFault> {
+) -> Result<(), EncodingFault> {
     let group_size = group_size(classes.grouping());
     let groups = (CHUNK / group_size).max(1);
     let chunk = groups.saturating_mul(group_size.get());
@@ -132,8 +132,7 @@ fn place_mixed<T: Send>(
             end.next_multiple_of(BLOCK).min(class.codes) - start / BLOCK * BLOCK
         });
         let bytes = needed.max().unwrap_or(0) * class.code_bytes() + RUN_SLACK;
-        let fault = |error: CodingError| CodedFault { offset: 0, what: "codes", error };
-        runs.push(Run { class, bytes: zeros(bytes).map_err(fault)?, first: 0, end: 0 });
+        runs.push(Run { class, bytes: zeros(bytes)?, first: 0, end: 0 });
     }
 
     let window_len = chunk.saturating_mul(chunks);

@@ -1,8 +1,18 @@
 //! Numbers and texts from the front of a slice; every length is compared with what is left.
 
 use std::fmt::Display;
+use std::str::Utf8Error;
 
-use super::ReadError;
+/// Why the next bytes of a slice are not what should be there.
+#[derive(Debug)]
+pub(crate) enum CursorError {
+    /// Fewer bytes are left than `what` needs.
+    Truncated { what: String, offset: usize, needed: u64, found: usize },
+    /// A number is not in its shortest form, or too large.
+    BadNumber { what: String, offset: usize },
+    /// A text is not UTF-8.
+    NotText { what: String, offset: usize, source: Utf8Error },
+}
 
 /// A slice and how far it has been read. `what` names, for an error, the thing that is read.
 pub(crate) struct Cursor<'a> {
@@ -28,21 +38,16 @@ impl<'a> Cursor<'a> {
         self.bytes
     }
 
-    /// A slice of which so many bytes have been read.
-    pub(crate) fn at(bytes: &'a [u8], position: usize) -> Self {
-        Self { bytes, position: position.min(bytes.len()) }
-    }
-
-    /// All bytes that are left.
+    /// The bytes that are left.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.position..]
     }
 
     /// The next so many bytes.
-    pub(crate) fn take(&mut self, count: u64, what: impl Display) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn take(&mut self, count: u64, what: impl Display) -> Result<&'a [u8], CursorError> {
         let rest = &self.bytes[self.position..];
         let taken = usize::try_from(count).ok().and_then(|n| rest.get(..n));
-        let taken = taken.ok_or_else(|| ReadError::Truncated {
+        let taken = taken.ok_or_else(|| CursorError::Truncated {
             what: what.to_string(),
             offset: self.position,
             needed: count,
@@ -53,14 +58,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next so many bytes, as an array.
-    pub(crate) fn array<const N: usize>(&mut self, what: impl Display) -> Result<[u8; N], ReadError> {
+    pub(crate) fn array<const N: usize>(&mut self, what: impl Display) -> Result<[u8; N], CursorError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N as u64, what)?);
         Ok(array)
     }
 
     /// A number in groups of seven bits, the lowest first; every byte but the last has its top bit set.
-    pub(crate) fn number(&mut self, what: impl Display) -> Result<u64, ReadError> {
+    pub(crate) fn number(&mut self, what: impl Display) -> Result<u64, CursorError> {
         let offset = self.position;
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
@@ -77,21 +82,21 @@ impl<'a> Cursor<'a> {
                 return Ok(number);
             }
         }
-        Err(ReadError::BadNumber { what: what.to_string(), offset })
+        Err(CursorError::BadNumber { what: what.to_string(), offset })
     }
 
     /// A number that counts things in memory.
-    pub(crate) fn count(&mut self, what: impl Display) -> Result<usize, ReadError> {
+    pub(crate) fn count(&mut self, what: impl Display) -> Result<usize, CursorError> {
         let offset = self.position;
         let number = self.number(&what)?;
-        usize::try_from(number).map_err(|_| ReadError::BadNumber { what: what.to_string(), offset })
+        usize::try_from(number).map_err(|_| CursorError::BadNumber { what: what.to_string(), offset })
     }
 
     /// A text behind its length in bytes.
-    pub(crate) fn text(&mut self, what: &'static str) -> Result<&'a str, ReadError> {
+    pub(crate) fn text(&mut self, what: &'static str) -> Result<&'a str, CursorError> {
         let count = self.number(what)?;
         let offset = self.position;
-        std::str::from_utf8(self.take(count, what)?).map_err(|source| ReadError::NotText {
+        std::str::from_utf8(self.take(count, what)?).map_err(|source| CursorError::NotText {
             what: what.to_owned(),
             offset,
             source,
