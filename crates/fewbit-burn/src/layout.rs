@@ -45,8 +45,6 @@ impl Orientation {
 
     /// As [`swap_values`](Self::swap_values), of values that stay.
     pub(crate) fn swapped<V: Copy + Default + Send + Sync>(self, values: &[V], shape: &[usize]) -> Vec<V> {
-        /// Columns that become rows at a time: what is read of each row is whole cache lines.
-        const BAND: usize = 32;
         if self == Self::Stored || shape.len() < 2 {
             return values.to_vec();
         }
@@ -56,17 +54,50 @@ impl Orientation {
         if values.is_empty() {
             return swapped;
         }
-        let new_row = rows * inner;
-        swapped.par_chunks_mut(BAND * new_row).enumerate().for_each(|(band, swapped)| {
-            let first = band * BAND;
-            for (row, values) in values.chunks_exact(columns * inner).enumerate() {
-                let columns = values[first * inner..].chunks_exact(inner);
-                for (new, column) in swapped.chunks_exact_mut(new_row).zip(columns) {
-                    new[row * inner..][..inner].copy_from_slice(column);
+        let band = BAND * rows * inner;
+        swapped.par_chunks_mut(band).enumerate().for_each(|(index, swapped)| {
+            let values = &values[index * BAND * inner..];
+            match inner {
+                1 => transpose_band(values, columns, swapped, rows),
+                _ => {
+                    for (row, values) in values.chunks(columns * inner).enumerate() {
+                        let new_rows = swapped.chunks_exact_mut(rows * inner);
+                        for (new_row, value) in new_rows.zip(values.chunks_exact(inner)) {
+                            new_row[row * inner..][..inner].copy_from_slice(value);
+                        }
+                    }
                 }
             }
         });
         swapped
+    }
+}
+
+/// Side of the blocks that are transposed at once: of 32-bit values a row of one is a cache line, so that each line is
+/// read once and written once.
+const SIDE: usize = 16;
+/// Columns that one task makes rows: several blocks side by side, as each visit to a row may be one to another page.
+const BAND: usize = 4 * SIDE;
+
+/// Writes up to [`BAND`] columns of a matrix as rows; `values` begin with the first of them.
+fn transpose_band<V: Copy>(values: &[V], columns: usize, out: &mut [V], rows: usize) {
+    for first in (0..rows).step_by(SIDE) {
+        for (index, out) in out.chunks_mut(SIDE * rows).enumerate() {
+            let row = |row: usize| &values[(first + row) * columns + index * SIDE..];
+            if rows - first >= SIDE && out.len() == SIDE * rows {
+                // Of a whole block each row begins with as many values.
+                let block: [&[V; SIDE]; SIDE] =
+                    std::array::from_fn(|at| row(at).first_chunk().expect("a whole block"));
+                for (column, out) in out.chunks_exact_mut(rows).enumerate() {
+                    out[first..first + SIDE].copy_from_slice(&block.map(|row| row[column]));
+                }
+            } else {
+                for (column, out) in out.chunks_exact_mut(rows).enumerate() {
+                    let values = (0..SIDE.min(rows - first)).map(|at| row(at)[column]);
+                    out[first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
+                }
+            }
+        }
     }
 }
 
@@ -228,6 +259,16 @@ mod tests {
         let swapped_shape = Orientation::Swapped.swap_shape(&shape);
         assert_eq!(swapped_shape, [3, 2, 2]);
         assert_eq!(Orientation::Swapped.swap_values(swapped, &swapped_shape), values);
+    }
+
+    #[test]
+    fn any_matrix_is_transposed() {
+        for (rows, columns) in [(1, 1), (1, 40), (40, 1), (16, 16), (17, 33), (50, 31), (0, 3), (3, 0)] {
+            let values: Vec<usize> = (0..rows * columns).collect();
+            let swapped = Orientation::Swapped.swapped(&values, &[rows, columns]);
+            let expected = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+            assert!(swapped.into_iter().eq(expected), "{rows} x {columns}");
+        }
     }
 
     #[test]

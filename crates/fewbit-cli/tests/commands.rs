@@ -79,7 +79,7 @@ fn verify_tells_sound_from_faulty_from_unreadable() {
     scratch.write("faulty.fewbit", &bytes);
     let faulty = scratch.run(&["verify", "faulty.fewbit"]);
     assert_eq!(faulty.code, Some(1), "{}", faulty.stderr);
-    assert!(faulty.stderr.contains("check sum"), "{}", faulty.stderr);
+    assert!(faulty.stderr.contains("checksum"), "{}", faulty.stderr);
     scratch.run(&["verify", "nowhere.fewbit"]).refused(&["nowhere.fewbit"]);
 }
 

@@ -77,7 +77,11 @@ impl Source<'_> {
             Self::Constant([channels], value) => Ok(vec![*value; *channels]),
             Self::Stored(entry) if orientation == Orientation::Stored => reader.values(entry.name()),
             Self::Stored(entry) => {
-                stored.resize(entry.len(), 0.0);
+                if stored.len() < entry.len() {
+                    // Fresh zeros are not touched before the decoder writes them.
+                    *stored = vec![0.0; entry.len()];
+                }
+                let stored = &mut stored[..entry.len()];
                 reader.values_into(entry.name(), stored)?;
                 Ok(orientation.swapped(stored, entry.shape()))
             }
