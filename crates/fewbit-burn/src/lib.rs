@@ -1,6 +1,9 @@
 //! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
 //! export to a `.fewbit` file and loading it back.
 
+#[macro_use]
+mod words;
+
 pub mod calibration;
 mod coded;
 pub mod config;

@@ -27,7 +27,8 @@ fn config(method: Method, budget: u64) -> TrainConfig {
         exclude: vec!["*.bias".to_owned(), "norm.*".to_owned()],
         ..QuantizationConfig::default()
     };
-    TrainConfig { quantization, budget: Some(budget), penalty: 1.0, quantized_steps: 40, ..short_config() }
+    let config = short_config().with_quantization(quantization).with_quantized_steps(40);
+    config.with_budget(Some(budget)).with_penalty(1.0)
 }
 
 fn train(config: &TrainConfig) -> Result<(Vec<u8>, StoredModel), TrainError> {

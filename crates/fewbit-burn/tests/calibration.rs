@@ -8,7 +8,7 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use common::values;
 use fewbit_burn::calibration::{Calibration, CalibrationError};
 use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
+use fewbit_burn::train::{BatchRecord, Direction, Metric, Score, Split, Task};
 use fewbit_burn::{StoredModel, StoredTensor};
 
 /// A convolution, its norm and a linear layer: images `[N, 2, 4, 4]`.
@@ -36,6 +36,8 @@ fn images(records: &[BatchRecord], device: &Device) -> Tensor<4> {
 
 impl Task for Squares {
     type Model = Net;
+    type Batch = Vec<BatchRecord>;
+    type Output = Tensor<2>;
 
     fn init(&self, device: &Device) -> Net {
         let conv = burn::nn::conv::Conv2dConfig::new([2, 3], [3, 3]).with_bias(false);
@@ -46,41 +48,33 @@ impl Task for Squares {
         }
     }
 
-    fn metric(&self) -> Metric {
-        Metric::Accuracy
-    }
-
     fn training_records(&self) -> usize {
         self.records
     }
 
-    fn evaluation_records(&self, _split: Split) -> usize {
+    fn test_records(&self) -> usize {
         0
     }
 
-    fn loss(&self, model: &Net, batch: &[BatchRecord], _seed: u64, device: &Device) -> Tensor<1> {
+    fn batch(&self, records: &[BatchRecord], _seed: u64) -> Vec<BatchRecord> {
+        records.to_vec()
+    }
+
+    fn forward(&self, model: &Net, batch: &Vec<BatchRecord>, device: &Device) -> Tensor<2> {
         let x = relu(model.norm.forward(model.conv.forward(images(batch, device))));
-        let out: Tensor<2> = model.fc.forward(x.flatten(1, 3));
+        model.fc.forward(x.flatten(1, 3))
+    }
+
+    fn loss(&self, out: Tensor<2>, _: &Vec<BatchRecord>) -> Tensor<1> {
         (out.clone() * out).mean()
     }
 
-    fn distilled_loss(
-        &self,
-        model: &Self::Model,
-        _teacher: &Teacher<Self::Model>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        self.loss(model, batch, seed, device)
+    fn metric(&self) -> Metric {
+        Metric::new("square", Direction::SmallerIsBetter)
     }
 
     fn evaluate(&self, _: &Net, _: Split, _: std::ops::Range<usize>, _: &Device) -> Vec<Score> {
         Vec::new()
-    }
-
-    fn fingerprint(&self) -> u32 {
-        0
     }
 }
 

@@ -9,11 +9,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use common::{SmallNet, StripesTask, metrics, short_config};
+use common::{SmallNet, Stripes, StripesTask, metrics, short_config};
 use fewbit::disk::{Disk, Fault, FaultyDisk, SystemDisk};
 use fewbit_burn::train::{
     BatchRecord, Event, FLOAT_FILE, METRICS_FILE, MODEL_FILE, Metric, OnNonFinite, Outcome, RunFolder, Score,
-    Split, Start, Task, Teacher, TrainConfig, TrainError, Trainer,
+    Split, Start, Task, TrainConfig, TrainError, Trainer,
 };
 
 const TASK: StripesTask = StripesTask { records: 70 };
@@ -123,48 +123,47 @@ struct Cliff {
 
 impl Task for Cliff {
     type Model = SmallNet;
+    type Batch = Stripes;
+    /// The logits, and a number that is added to the loss: 0, or none.
+    type Output = (Tensor<2>, Tensor<1>);
 
     fn init(&self, device: &Device) -> SmallNet {
         TASK.init(device)
-    }
-
-    fn metric(&self) -> Metric {
-        TASK.metric()
     }
 
     fn training_records(&self) -> usize {
         TASK.training_records()
     }
 
-    fn evaluation_records(&self, split: Split) -> usize {
-        TASK.evaluation_records(split)
+    fn validation_records(&self) -> usize {
+        TASK.validation_records()
     }
 
-    fn loss(&self, model: &SmallNet, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let loss = TASK.loss(model, batch, seed, device);
+    fn test_records(&self) -> usize {
+        TASK.test_records()
+    }
+
+    fn batch(&self, records: &[BatchRecord], seed: u64) -> Stripes {
+        TASK.batch(records, seed)
+    }
+
+    fn forward(&self, model: &SmallNet, batch: &Stripes, device: &Device) -> (Tensor<2>, Tensor<1>) {
         let size = model.fc.bias.as_ref().unwrap().val().abs().max().reshape([1]);
         // The square root of what is below zero.
         let beyond = (size * -1.0 + self.furthest).sqrt();
-        loss + beyond * 0.0
+        (TASK.forward(model, batch, device), beyond * 0.0)
     }
 
-    fn distilled_loss(
-        &self,
-        model: &SmallNet,
-        teacher: &Teacher<SmallNet>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        TASK.distilled_loss(model, teacher, batch, seed, device)
+    fn loss(&self, (logits, beyond): (Tensor<2>, Tensor<1>), batch: &Stripes) -> Tensor<1> {
+        TASK.loss(logits, batch) + beyond
+    }
+
+    fn metric(&self) -> Metric {
+        TASK.metric()
     }
 
     fn evaluate(&self, model: &SmallNet, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
         TASK.evaluate(model, split, records, device)
-    }
-
-    fn fingerprint(&self) -> u32 {
-        TASK.fingerprint()
     }
 }
 
@@ -173,7 +172,7 @@ fn a_number_that_is_none_stops_the_run_at_its_step_and_names_the_checkpoint() {
     let _alone = alone();
     let scratch = tempfile::tempdir().unwrap();
     let mut folder = RunFolder::create(&scratch.path().join("run"), "").unwrap();
-    let config = TrainConfig { learning_rate: 2.0, clip_norm: 0.0, ..short_config() };
+    let config = short_config().with_learning_rate(2.0).with_clip_norm(0.0);
     let error = run(&Cliff { furthest: 0.6 }, &config, &mut folder, Start::New).unwrap_err();
     let TrainError::NonFinite { step, .. } = &error else { panic!("{error}") };
     assert!(*step > 0, "{error}");
@@ -189,13 +188,11 @@ fn a_number_that_is_none_stops_the_run_at_its_step_and_names_the_checkpoint() {
 fn a_run_can_go_back_and_on_with_lower_rates_and_does_so_the_same_way_twice() {
     let _alone = alone();
     let scratch = tempfile::tempdir().unwrap();
-    let config = TrainConfig {
-        learning_rate: 2.0,
-        clip_norm: 0.0,
-        checkpoint_every: 2,
-        on_non_finite: OnNonFinite::RollBack,
-        ..short_config()
-    };
+    let config = short_config()
+        .with_learning_rate(2.0)
+        .with_clip_norm(0.0)
+        .with_checkpoint_every(2)
+        .with_on_non_finite(OnNonFinite::RollBack);
     let task = Cliff { furthest: 0.6 };
     let stop = AtomicBool::new(false);
     let files = ["one", "two"].map(|name| {

@@ -11,8 +11,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::short_config;
 use fewbit_burn::train::{
-    BatchRecord, MODEL_FILE, Metric, Outcome, RunFolder, Score, Split, Start, Task, Teacher, TrainConfig,
-    Trainer,
+    BatchRecord, Direction, MODEL_FILE, Metric, Outcome, RunFolder, Score, Split, Start, Task, Trainer,
 };
 use fewbit_burn::{Method, QuantizationConfig, StepConfig};
 
@@ -27,61 +26,54 @@ struct Wide {
 /// Numbers to numbers.
 struct Reflection;
 
-impl Reflection {
-    fn loss_of(model: &Wide, batch: &[BatchRecord], device: &Device) -> Tensor<1> {
-        let number = |at: usize| ((at * 37 % 101) as f32 - 50.0) / 50.0;
-        let numbers: Vec<f32> =
-            batch.iter().flat_map(|record| (0..WIDTH).map(move |at| number(at + record.index))).collect();
-        let input: Tensor<2> = Tensor::from_data(TensorData::new(numbers, [batch.len(), WIDTH]), device);
-        let distance = model.layer.forward(input.clone()) - input;
-        (distance.clone() * distance).mean().reshape([1])
-    }
-}
-
 impl Task for Reflection {
     type Model = Wide;
+    type Batch = TensorData;
+    /// The differences between numbers and what is made of them.
+    type Output = Tensor<2>;
 
     fn init(&self, device: &Device) -> Wide {
         Wide { layer: LinearConfig::new(WIDTH, WIDTH).init(device) }
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::BitsPerByte
     }
 
     fn training_records(&self) -> usize {
         64
     }
 
-    fn evaluation_records(&self, _split: Split) -> usize {
+    fn validation_records(&self) -> usize {
         2
     }
 
-    fn loss(&self, model: &Wide, batch: &[BatchRecord], _seed: u64, device: &Device) -> Tensor<1> {
-        Self::loss_of(model, batch, device)
+    fn test_records(&self) -> usize {
+        2
     }
 
-    fn distilled_loss(
-        &self,
-        model: &Wide,
-        _teacher: &Teacher<Wide>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        self.loss(model, batch, seed, device)
+    fn batch(&self, records: &[BatchRecord], _seed: u64) -> TensorData {
+        let number = |at: usize| ((at * 37 % 101) as f32 - 50.0) / 50.0;
+        let numbers: Vec<f32> =
+            records.iter().flat_map(|record| (0..WIDTH).map(move |at| number(at + record.index))).collect();
+        TensorData::new(numbers, [records.len(), WIDTH])
+    }
+
+    fn forward(&self, model: &Wide, batch: &TensorData, device: &Device) -> Tensor<2> {
+        let input: Tensor<2> = Tensor::from_data(batch.clone(), device);
+        model.layer.forward(input.clone()) - input
+    }
+
+    fn loss(&self, difference: Tensor<2>, _: &TensorData) -> Tensor<1> {
+        (difference.clone() * difference).mean().reshape([1])
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::new("squared_error", Direction::SmallerIsBetter)
     }
 
     fn evaluate(&self, model: &Wide, _split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
         let score = |index| {
-            let loss = Self::loss_of(model, &[BatchRecord { epoch: 0, index }], device);
-            Score { value: loss.into_scalar::<f32>().into(), weight: 1.0 }
+            let batch = self.batch(&[BatchRecord { epoch: 0, index }], 0);
+            Score::of(self.loss(self.forward(model, &batch, device), &batch).into_scalar::<f32>().into())
         };
         records.map(score).collect()
-    }
-
-    fn fingerprint(&self) -> u32 {
-        0
     }
 }
 
@@ -89,15 +81,11 @@ impl Task for Reflection {
 fn threads_do_not_change_a_byte_of_large_tensors() {
     let fewbit = QuantizationConfig::new(Method::Fewbit(StepConfig::default()));
     let diffq = QuantizationConfig::diffq(8);
-    let steps = TrainConfig {
-        float_steps: 2,
-        quantized_steps: 6,
-        warmup_steps: 1,
-        quantization: diffq,
-        ..short_config()
-    };
-    let configs =
-        [TrainConfig { quantization: fewbit, budget: Some(1_000_000), penalty: 1.0, ..steps.clone() }, steps];
+    let steps = short_config().with_float_steps(2).with_quantized_steps(6).with_warmup_steps(1);
+    let configs = [
+        steps.clone().with_quantization(fewbit).with_budget(Some(1_000_000)).with_penalty(1.0),
+        steps.with_quantization(diffq),
+    ];
     let scratch = tempfile::tempdir().unwrap();
     for (number, config) in configs.into_iter().enumerate() {
         let files = [1, 2, 8].map(|threads| {

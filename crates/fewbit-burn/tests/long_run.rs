@@ -8,9 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use common::{StripesTask, short_config};
-use fewbit_burn::train::{
-    Event, METRICS_FILE, Outcome, Row, RunFolder, Start, TrainConfig, Trainer, peak_memory,
-};
+use fewbit_burn::train::{Event, METRICS_FILE, Outcome, Row, RunFolder, Start, Trainer, peak_memory};
 
 const STEPS: u64 = 10_000;
 
@@ -23,13 +21,11 @@ fn resident() -> u64 {
 
 #[test]
 fn memory_does_not_grow_with_steps_nor_with_passes_that_measure_statistics() {
-    let config = TrainConfig {
-        float_steps: STEPS / 2,
-        quantized_steps: STEPS / 2,
-        evaluate_every: 500,
-        checkpoint_every: 500,
-        ..short_config()
-    };
+    let config = short_config()
+        .with_float_steps(STEPS / 2)
+        .with_quantized_steps(STEPS / 2)
+        .with_evaluate_every(500)
+        .with_checkpoint_every(500);
     let scratch = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let task = StripesTask { records: 200 };
@@ -48,7 +44,7 @@ fn memory_does_not_grow_with_steps_nor_with_passes_that_measure_statistics() {
     let log = fs::metadata(path.join(METRICS_FILE)).unwrap().len();
     assert!(log < 250 * STEPS, "{log} bytes of metrics");
     // What autodiff keeps of each of these passes would be some 30 KiB.
-    let config = TrainConfig { norm_batches: 5_000, float_steps: 10, quantized_steps: 10, ..config };
+    let config = config.clone().with_norm_batches(5_000).with_float_steps(10).with_quantized_steps(10);
     let before = peak_memory().unwrap();
     let trainer = Trainer::new(&task, &config, &Device::flex(), &stop);
     let mut folder = RunFolder::create(&scratch.path().join("statistics"), "").unwrap();

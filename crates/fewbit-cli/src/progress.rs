@@ -56,7 +56,7 @@ impl Progress {
                 self.step(*step, phase, &format!("loss {loss:.4}{}", size.unwrap_or_default()));
             }
             Event::Row(Row::Evaluation { step, phase, metric, value, bytes, mean_bits, .. }) => {
-                let value = value_of(metric, *value);
+                let value = crate::report::metric::with_unit(metric, *value);
                 let size = match phase.as_str() {
                     "float" => String::new(),
                     _ => format!(", {mean_bits:.2} bits, {} bytes", crate::report::grouped(*bytes)),
@@ -100,14 +100,4 @@ impl Progress {
 /// A phase in one word.
 fn phase_name(phase: &str) -> &str {
     if phase == "straight_through" { "rounding" } else { phase }
-}
-
-fn value_of(metric: &str, value: f64) -> String {
-    match metric {
-        "accuracy" => format!("accuracy {:.2} %", 100.0 * value),
-        "bits_per_byte" => format!("{value:.4} bits/byte"),
-        "perplexity" => format!("perplexity {value:.2}"),
-        "sdr_db" => format!("SDR {value:.2} dB"),
-        _ => format!("{metric} {value}"),
-    }
 }

@@ -72,7 +72,8 @@ fn row(name: &str, task: &impl Task<Model = Nothing>, size: usize) {
                 .map(|index| BatchRecord { epoch: batch as u64, index })
                 .collect();
             let start = Instant::now();
-            task.loss(&Nothing, &records, 0, &device).into_scalar::<f32>();
+            let batch = task.batch(&records, 0);
+            task.loss(task.forward(&Nothing, &batch, &device), &batch).into_scalar::<f32>();
             1e3 * start.elapsed().as_secs_f64()
         })
         .skip(1)

@@ -8,8 +8,8 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::cross_entropy;
-use fewbit_burn::train::{OnNonFinite, OptimizerKind, Optimizers, Schedule, TrainConfig};
-use fewbit_burn::{AttachError, FloatStorage, Mode, NoiseClock, QuantizationConfig, Quantizer};
+use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
+use fewbit_burn::{AttachError, Mode, NoiseClock, Quantizer};
 
 use crate::models::{
     Activation, BYTES, ByteLanguageModel, ImageClassifier, ResNetConfig, Shortcut, TransformerLmConfig,
@@ -84,35 +84,15 @@ impl StepTiming {
             Network::ResNet => (OptimizerKind::Sgd, 0.1),
             Network::LanguageModel => (OptimizerKind::Adam, 1e-3),
         };
-        TrainConfig {
-            seed: 0,
-            repeats: 1,
-            batch_size: 128,
-            float_steps: u64::MAX / 2,
-            quantized_steps: 0,
-            optimizer,
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-            learning_rate,
-            quantized_learning_rate: learning_rate,
-            schedule: Schedule::Constant,
-            warmup_steps: 0,
-            bits_learning_rate: 1e-3,
-            bits_schedule: Schedule::Constant,
-            penalty: 1e-3,
-            clip_norm: 0.0,
-            evaluate_every: 0,
-            evaluation_batch_size: 128,
-            norm_batches: 0,
-            checkpoint_every: 0,
-            quantization: QuantizationConfig::default(),
-            storage: FloatStorage::default(),
-            budget: None,
-            rounding_share: 0.0,
-            distillation: 0.0,
-            on_non_finite: OnNonFinite::Stop,
-        }
+        TrainConfig::default()
+            .with_float_steps(u64::MAX / 2)
+            .with_quantized_steps(0)
+            .with_optimizer(optimizer)
+            .with_nesterov(false)
+            .with_weight_decay(0.0)
+            .with_learning_rate(learning_rate)
+            .with_schedule(Schedule::Constant)
+            .with_penalty(1e-3)
     }
 
     fn time<M: Module, X: Clone>(

@@ -10,10 +10,8 @@ use std::sync::{Mutex, OnceLock};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
-use fewbit_burn::train::{
-    Method, OnNonFinite, OptimizerKind, Outcome, ResultRow, RunFolder, Schedule, Start, TrainConfig, Trainer,
-};
-use fewbit_burn::{FloatStorage, NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
+use fewbit_burn::train::{Method, OptimizerKind, Outcome, ResultRow, RunFolder, Start, TrainConfig, Trainer};
+use fewbit_burn::{NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::Normalization;
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
@@ -98,35 +96,22 @@ fn train(setting: Setting) -> Finished {
         .with_noise(law)
         .with_min_tensor_size(0)
         .with_exclude(["*.bias"]);
-    let config = TrainConfig {
-        seed: 1,
-        repeats: 1,
-        batch_size: 64,
-        float_steps: 1500,
-        quantized_steps: 1200,
-        optimizer: OptimizerKind::Adam,
-        momentum: 0.0,
-        nesterov: false,
-        weight_decay: 0.0,
-        learning_rate: 2e-3,
-        quantized_learning_rate: 2e-3,
-        schedule: Schedule::Cosine,
-        warmup_steps: 20,
-        bits_learning_rate: 2e-2,
-        bits_schedule: Schedule::Constant,
-        penalty: f64::from(setting.penalty),
-        clip_norm: 0.0,
-        evaluate_every: 0,
-        evaluation_batch_size: 500,
-        norm_batches: 0,
-        checkpoint_every: 0,
-        quantization,
-        storage: FloatStorage::default(),
-        budget: None,
-        rounding_share: 0.0,
-        distillation: 0.0,
-        on_non_finite: OnNonFinite::Stop,
-    };
+    let config = TrainConfig::default()
+        .with_seed(1)
+        .with_batch_size(64)
+        .with_float_steps(1500)
+        .with_quantized_steps(1200)
+        .with_optimizer(OptimizerKind::Adam)
+        .with_weight_decay(0.0)
+        .with_learning_rate(2e-3)
+        .with_quantized_learning_rate(2e-3)
+        .with_warmup_steps(20)
+        .with_bits_learning_rate(2e-2)
+        .with_penalty(f64::from(setting.penalty))
+        .with_evaluate_every(0)
+        .with_norm_batches(0)
+        .with_checkpoint_every(0)
+        .with_quantization(quantization);
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("run");
     let mut folder = RunFolder::create(&path, "").unwrap();

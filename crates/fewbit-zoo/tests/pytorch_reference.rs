@@ -5,7 +5,7 @@ mod reference;
 use burn::tensor::{Device, Tensor, TensorData};
 use fewbit_burn::StoredModel;
 use fewbit_zoo::models::{
-    ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel,
+    ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel, WordScores,
 };
 use reference::{Fixture, numbers};
 
@@ -34,7 +34,7 @@ impl NetworkVisitor for Forward<'_> {
         let Self(fixture, weights) = self;
         let device = Device::flex();
         let network = weights.load_into(build(&device)).unwrap();
-        let nats = network.nats(&fixture.tokens, &fixture.targets, &device);
+        let nats = network.scores(&fixture.tokens, &device).nats(&fixture.targets.concat());
         (fixture.output.clone(), nats.into_data().try_to_vec().unwrap())
     }
 

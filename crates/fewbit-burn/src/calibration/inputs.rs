@@ -38,7 +38,7 @@ impl<T: Task> Calibration<'_, T> {
                 let seen = Rc::clone(&seen);
                 move |weight, input| add(&mut seen.borrow_mut(), weight, input)
             };
-            observe(observer, || self.task.loss(&model, &batch, 0, &self.device));
+            observe(observer, || self.loss(&model, &batch, &self.device));
             if let Some(reason) = self.task.failure() {
                 return Err(CalibrationError::Record(reason));
             }

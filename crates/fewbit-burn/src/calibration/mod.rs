@@ -9,7 +9,7 @@ mod patches;
 mod sensitivity;
 mod statistics;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 pub use self::error::CalibrationError;
 use crate::train::{BatchRecord, Task};
@@ -40,5 +40,10 @@ impl<'t, T: Task> Calibration<'t, T> {
             range.map(|index| BatchRecord { epoch: 0, index }).collect()
         };
         Ok((0..count).map(batch).collect())
+    }
+    /// The mean loss over records, as they are: shape `[1]`.
+    fn loss(&self, model: &T::Model, records: &[BatchRecord], device: &Device) -> Tensor<1> {
+        let batch = self.task.batch(records, 0);
+        self.task.loss(self.task.forward(model, &batch, device), &batch)
     }
 }

@@ -33,7 +33,7 @@ impl<T: Task> Calibration<'_, T> {
         let model = stored.load_into(self.task.init(&device))?;
         let mut squares = Squares::default();
         for batch in self.batches()? {
-            let loss = self.task.loss(&model, &batch, 0, &device);
+            let loss = self.loss(&model, &batch, &device);
             if let Some(reason) = self.task.failure() {
                 return Err(CalibrationError::Record(reason));
             }

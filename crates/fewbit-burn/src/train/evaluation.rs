@@ -4,13 +4,14 @@ use burn::module::Module;
 use fewbit::BitWidth;
 
 use super::checkpoint::CheckpointError;
+use super::evaluator::{Evaluated, Evaluator};
 use super::metrics::{Method, ResultRow, Row};
 use super::order::Batches;
 use super::outcome::TrainError;
 use super::paired::sign_test;
 use super::run_folder::{FLOAT_FILE, MODEL_FILE, RunFolder};
 use super::state::State;
-use super::task::{Score, Split, Task, evaluate};
+use super::task::{Split, Task};
 use super::trainer::Trainer;
 use crate::config::QuantizationConfig;
 use crate::method::FixedWidth;
@@ -67,27 +68,24 @@ impl<T: Task> Trainer<'_, T> {
         self.task.failure().map_or(Ok(()), |reason| Err(TrainError::Record(reason)))
     }
 
-    /// The scores of the network in the bytes of a file, through the reader.
-    fn score(&self, bytes: &[u8], split: Split) -> Result<(Vec<Score>, StoredModel), TrainError> {
+    /// The evaluation of the network in the bytes of a file, through the reader, and the network.
+    fn evaluated(&self, bytes: &[u8], split: Split) -> Result<(Evaluated, StoredModel), TrainError> {
+        let evaluator = Evaluator::new(self.task, self.config.evaluation_batch_size, &self.device);
         let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-        let model = stored.load_into(self.task.init(&self.device))?;
-        let batch_size = self.config.evaluation_batch_size;
-        let scores = evaluate(self.task, &model, split, batch_size, &self.device);
-        self.check_records()?;
-        Ok((scores, stored))
+        Ok((evaluator.of_file(bytes, split)?, stored))
     }
 
     /// The row of an evaluation on the validation records.
     pub(super) fn evaluate_now(&self, state: &State<T::Model>, seconds: f64) -> Result<Row, TrainError> {
         let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
-        let (scores, stored) = self.score(&bytes, Split::Validation)?;
+        let (evaluated, stored) = self.evaluated(&bytes, Split::Validation)?;
         let soft_bits = state.quantizer.as_ref().and_then(|quantizer| soft_size(&state.model, quantizer));
         Ok(Row::Evaluation {
             step: state.step,
             phase: state.phase().to_owned(),
             split: Split::Validation,
-            metric: self.task.metric().name().to_owned(),
-            value: self.task.metric().of(&scores),
+            metric: self.task.metric(),
+            value: evaluated.value,
             bytes: bytes.len() as u64,
             mean_bits: stored.mean_bits(),
             soft_bytes: soft_bits.map(|bits| bits / 8.0),
@@ -112,29 +110,29 @@ impl<T: Task> Trainer<'_, T> {
         let bytes = stored.to_bytes().map_err(ExportError::from)?;
         folder.write(MODEL_FILE, &bytes).map_err(CheckpointError::Write)?;
         let own = Method::from(&self.config.quantization.method);
-        let (own_scores, own_stored) = self.score(&bytes, Split::Test)?;
-        let row = |method, scores: &[Score], stored: &StoredModel, bytes: usize| ResultRow {
+        let (own_evaluated, own_stored) = self.evaluated(&bytes, Split::Test)?;
+        let row = |method, evaluated: &Evaluated, stored: &StoredModel, bytes: usize| ResultRow {
             step: state.step,
             method,
-            metric: self.task.metric().name().to_owned(),
-            value: self.task.metric().of(scores),
+            metric: self.task.metric(),
+            value: evaluated.value,
             bytes: bytes as u64,
             float_bytes: stored.float_bytes(),
             mean_bits: stored.mean_bits(),
-            p_value: (method != own).then(|| sign_test(scores, &own_scores)),
+            p_value: (method != own).then(|| sign_test(&evaluated.scores, &own_evaluated.scores)),
             seconds: seconds(),
         };
         let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
         let float_bytes = float.into_bytes();
-        let (float_scores, float) = self.score(&float_bytes, Split::Test)?;
-        let mut rows = vec![row(Method::Float, &float_scores, &float, float_bytes.len())];
+        let (float_evaluated, float) = self.evaluated(&float_bytes, Split::Test)?;
+        let mut rows = vec![row(Method::Float, &float_evaluated, &float, float_bytes.len())];
         if own != Method::RoundedAfterTraining
             && let Some(rounded) = self.rounded_within(&float, bytes.len())?
         {
-            let (scores, stored) = self.score(&rounded, Split::Test)?;
-            rows.push(row(Method::RoundedAfterTraining, &scores, &stored, rounded.len()));
+            let (evaluated, stored) = self.evaluated(&rounded, Split::Test)?;
+            rows.push(row(Method::RoundedAfterTraining, &evaluated, &stored, rounded.len()));
         }
-        rows.push(row(own, &own_scores, &own_stored, bytes.len()));
+        rows.push(row(own, &own_evaluated, &own_stored, bytes.len()));
         Ok(rows)
     }
 

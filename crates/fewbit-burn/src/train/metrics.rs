@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::metric::Metric;
 use super::task::Split;
 
 /// One line of `metrics.jsonl`: one per step, one per evaluation, one for each result at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Row {
     /// An optimizer step.
     Step {
@@ -34,7 +36,8 @@ pub enum Row {
         /// Which records.
         split: Split,
         /// What was measured.
-        metric: String,
+        #[serde(flatten)]
+        metric: Metric,
         /// Its value.
         value: f64,
         /// Length of the file that would be written now.
@@ -60,8 +63,9 @@ pub enum Row {
 }
 
 /// How a file was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Method {
     /// No quantization.
     Float,
@@ -121,7 +125,8 @@ pub struct ResultRow {
     /// How the file was made.
     pub method: Method,
     /// What was measured.
-    pub metric: String,
+    #[serde(flatten)]
+    pub metric: Metric,
     /// Its value.
     pub value: f64,
     /// Length of the file.
@@ -138,10 +143,37 @@ pub struct ResultRow {
 }
 
 impl Row {
-    /// The line, with its end.
+    /// The row as a line of JSON, with its newline.
     pub fn to_line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        let mut line = serde_json::to_vec(self).expect("a row holds what JSON can hold");
         line.push(b'\n');
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_written_and_read_again_is_equal() {
+        let evaluation = Row::Evaluation {
+            step: 7,
+            phase: "noise".to_owned(),
+            split: Split::Validation,
+            metric: Metric::accuracy(),
+            value: 0.1 + 0.2,
+            bytes: u64::MAX,
+            mean_bits: 3.25,
+            soft_bytes: None,
+            seconds: 1e-9,
+        };
+        let line = evaluation.to_line();
+        assert_eq!(serde_json::from_slice::<Row>(&line).unwrap(), evaluation);
+        let text = String::from_utf8(line).unwrap();
+        assert!(
+            text.contains(r#""metric":"accuracy","direction":"larger_is_better","unit":"share""#),
+            "{text}"
+        );
     }
 }

@@ -6,8 +6,10 @@ mod checkpoint;
 mod config;
 mod controller;
 mod evaluation;
+mod evaluator;
 mod identity;
 mod memory;
+mod metric;
 mod metrics;
 mod optimizer;
 mod order;
@@ -21,8 +23,10 @@ mod trainer;
 
 pub use checkpoint::CheckpointError;
 pub use config::{OnNonFinite, OptimizerKind, Schedule, TrainConfig};
+pub use evaluator::{Evaluated, Evaluator};
 pub use identity::{Difference, Identity};
 pub use memory::{memory_limit, peak_memory};
+pub use metric::{Direction, Metric};
 pub use metrics::{Method, ResultRow, Row};
 pub use optimizer::Optimizers;
 pub use order::{Batches, permutation};
@@ -33,5 +37,5 @@ pub use run_folder::{
     CHECKPOINT_FOLDER, FLOAT_FILE, INITIAL_FILE, METRICS_FILE, MODEL_FILE, RECIPE_FILE, RunFolder,
     RunFolderError, TEACHER_FILE,
 };
-pub use task::{BatchRecord, Metric, Score, Split, Task, Teacher, evaluate, mean};
+pub use task::{BatchRecord, Score, Split, Task, Teacher, evaluate, mean};
 pub use trainer::Trainer;

@@ -6,6 +6,7 @@ use super::checkpoint::CheckpointError;
 use super::identity::Difference;
 use super::metrics::{ResultRow, Row};
 use super::run_folder::RunFolderError;
+use super::task::Split;
 use crate::config::AttachError;
 use crate::stored::{ExportError, LoadError};
 
@@ -54,9 +55,22 @@ pub enum TrainError {
     /// There is nothing to train on.
     #[error("the training set has no record left beside the validation split")]
     NoRecords,
-    /// A record could not be had.
+    /// A record could not be loaded.
     #[error("{0}")]
     Record(String),
+    /// The records of a split have no metric.
+    #[error("the scores of the {records} records of the {} split give no metric: each has weight 0, or there is none", split.name())]
+    NoScore {
+        /// Which records.
+        split: Split,
+        /// The number of scores.
+        records: usize,
+    },
+    /// A teacher for a task that does not learn from one.
+    #[error(
+        "there is a teacher to learn from, but the task does not define the distance between two outputs (`Task::distance`)"
+    )]
+    NoDistance,
     /// No checkpoint is sound.
     #[error("no checkpoint of `{}` is sound, the newest is not because: {newest}", run.display())]
     AllDamaged {
@@ -75,6 +89,7 @@ fn saved(checkpoint: Option<u64>) -> String {
 
 /// How a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// At step 0.
     New,
@@ -112,6 +127,7 @@ pub enum Event<'a> {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// All steps are done; the rows of the result table.
     Finished(Vec<ResultRow>),

@@ -3,7 +3,8 @@
 use super::task::Score;
 
 /// The two-sided p-value of an exact sign test over the records on which the two differ (for right
-/// and wrong answers that is McNemar's exact test); 1 where they never differ.
+/// and wrong answers that is McNemar's exact test); 1 where they never differ. Being two-sided, it is the same whichever
+/// [`Direction`](super::Direction) of the metric is better.
 ///
 /// # Panics
 /// When the two have not scored the same number of records.
@@ -49,8 +50,7 @@ mod tests {
 
     #[test]
     fn order_does_not_matter() {
-        let scores =
-            |values: &[f64]| values.iter().map(|&value| Score { value, weight: 1.0 }).collect::<Vec<_>>();
+        let scores = |values: &[f64]| values.iter().map(|&value| Score::of(value)).collect::<Vec<_>>();
         let (a, b) = (scores(&[1.0, 1.0, 0.0, 1.0]), scores(&[0.0, 1.0, 1.0, 0.0]));
         assert_eq!(sign_test(&a, &b), sign_test(&b, &a));
     }

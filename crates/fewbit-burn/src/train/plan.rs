@@ -6,13 +6,14 @@ use super::config::TrainConfig;
 use super::memory::peak_memory;
 use super::outcome::TrainError;
 use super::state::State;
-use super::task::{Split, Task};
+use super::task::Task;
 use super::trainer::Trainer;
 use crate::site::Trim;
 use crate::stored::StoredModel;
 
 /// What a run will take and what its file can be.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RunPlan {
     /// Bytes of the smallest file.
     pub smallest: u64,
@@ -94,7 +95,7 @@ impl<T: Task> Trainer<'_, T> {
             seconds.sort_by(f64::total_cmp);
             *median = seconds.get(seconds.len() / 2).copied();
         }
-        if self.task.evaluation_records(Split::Validation) > 0 {
+        if self.task.validation_records() > 0 {
             self.evaluate_now(&state, 0.0)?;
         }
         Ok(medians)

@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::optimizer::Optimizers;
 use super::outcome::TrainError;
 use super::run_folder::{FLOAT_FILE, RunFolder};
-use super::task::{Task, Teacher};
+use super::task::Task;
 use super::trainer::Trainer;
 use crate::control::NoiseClock;
 use crate::guard::first_non_finite;
@@ -27,7 +27,7 @@ pub(super) struct State<M> {
     /// What finds λ, where the file has a budget.
     pub(super) controller: Option<SizeController>,
     /// The float network, where quantized steps learn from it.
-    pub(super) teacher: Option<Teacher<M>>,
+    pub(super) teacher: Option<M>,
     pub(super) optimizers: Optimizers,
     /// What learning rates are multiplied with: less than 1 after a number has stopped being one.
     pub(super) rate_factor: f64,
@@ -135,10 +135,8 @@ impl<T: Task> Trainer<'_, T> {
         quantizer.control().set_mode(self.config.mode_at(state.step));
         state.optimizers = Optimizers::new(self.config, &model, Some(&quantizer));
         (state.model, state.quantizer) = (model, Some(quantizer));
-        if self.config.distillation > 0.0 {
-            let model = float()?.load_into(self.task.init(&self.device))?;
-            let (share, device) = (self.config.distillation, self.device.clone());
-            state.teacher = Some(Teacher { model, share, device });
+        if self.float_teaches() {
+            state.teacher = Some(float()?.load_into(self.task.init(&self.device))?);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::order::Batches;
 use super::outcome::{Event, Outcome, Start, TrainError};
 use super::run_folder::RunFolder;
 use super::state::{State, non_finite};
-use super::task::{Split, Task};
+use super::task::{Task, Teacher};
 use crate::control::Mode;
 use crate::guard::furthest_value;
 use crate::site::Trim;
@@ -33,6 +33,8 @@ pub struct Trainer<'a, T: Task> {
     pub(super) metadata: Vec<(String, String)>,
     /// The weights to start from.
     pub(super) initial: Option<StoredModel>,
+    /// Who teaches in all steps, in place of the float network.
+    teacher: Option<Teacher<'a, T>>,
     /// What makes the run what it is.
     identity: Identity,
     stop: &'a AtomicBool,
@@ -45,7 +47,8 @@ impl<'a, T: Task> Trainer<'a, T> {
         let mut identity = Identity::default();
         identity.insert("fewbit", env!("CARGO_PKG_VERSION"));
         identity.insert("data", format!("{:08x}", task.fingerprint()));
-        Self { task, config, device, metadata: Vec::new(), initial: None, identity, stop }
+        let (metadata, initial, teacher) = (Vec::new(), None, None);
+        Self { task, config, device, metadata, initial, teacher, identity, stop }
     }
 
     /// Adds a fact that a checkpoint and the run that goes on with it must share, such as a setting. The data
@@ -71,6 +74,7 @@ impl<'a, T: Task> Trainer<'a, T> {
             device: self.device.clone(),
             metadata: self.metadata.clone(),
             initial: self.initial.clone(),
+            teacher: self.teacher.clone(),
             identity: self.identity.clone(),
             stop: self.stop,
         }
@@ -80,6 +84,14 @@ impl<'a, T: Task> Trainer<'a, T> {
     #[must_use]
     pub fn with_initial(mut self, initial: Option<StoredModel>) -> Self {
         self.initial = initial;
+        self
+    }
+
+    /// Learns from a trained network beside the labels in all steps, with the share of
+    /// [`distillation`](TrainConfig::distillation).
+    #[must_use]
+    pub fn with_teacher(mut self, teacher: Option<Teacher<'a, T>>) -> Self {
+        self.teacher = teacher;
         self
     }
 
@@ -129,7 +141,7 @@ impl<'a, T: Task> Trainer<'a, T> {
             folder.append_metrics(&row.to_line())?;
             let last = self.is_last(state.step);
             let stop = self.stop.load(Ordering::Relaxed);
-            if self.evaluates_after(state.step) && self.task.evaluation_records(Split::Validation) > 0 {
+            if self.evaluates_after(state.step) && self.task.validation_records() > 0 {
                 let row = self.evaluate_now(&state, seconds())?;
                 observe(Event::Row(&row));
                 folder.append_metrics(&row.to_line())?;
@@ -265,6 +277,11 @@ impl<'a, T: Task> Trainer<'a, T> {
         Batches::new(seed, self.task.training_records(), batch_size).with_repeats(repeats)
     }
 
+    /// Whether quantized steps learn from the float network.
+    pub(super) fn float_teaches(&self) -> bool {
+        self.config.distillation > 0.0 && self.teacher.is_none()
+    }
+
     pub(super) fn autodiff(&self) -> Device {
         self.device.clone().autodiff()
     }
@@ -302,12 +319,21 @@ impl<'a, T: Task> Trainer<'a, T> {
         let device = self.autodiff();
         // For layers that draw numbers themselves, such as dropout.
         self.device.seed(self.config.seed ^ (state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let batch = batches.at(state.step);
+        let records = batches.at(state.step);
         self.prepare_quantized(&mut state)?;
-        let (model, seed) = (&state.model, self.config.seed);
-        let loss = match &state.teacher {
-            Some(teacher) => self.task.distilled_loss(model, teacher, &batch, seed, &device),
-            None => self.task.loss(model, &batch, seed, &device),
+        let batch = self.task.batch(&records, self.config.seed);
+        let taught = match (&self.teacher, &state.teacher) {
+            (Some(given), _) => Some(given.output(&batch)),
+            (None, Some(float)) => Some(self.task.forward(float, &batch, &self.device)),
+            (None, None) => None,
+        };
+        let output = self.task.forward(&state.model, &batch, &device);
+        let loss = match taught {
+            Some(taught) => {
+                let loss = self.task.distilled_loss(output, taught, &batch, self.config.distillation);
+                loss.ok_or(TrainError::NoDistance)?
+            }
+            None => self.task.loss(output, &batch),
         };
         self.check_records()?;
         let loss_value: f64 = loss.clone().detach().into_scalar();

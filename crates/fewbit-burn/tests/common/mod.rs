@@ -8,12 +8,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use fewbit_burn::QuantizationConfig;
 use fewbit_burn::nn::distilled_cross_entropy;
-use fewbit_burn::train::{
-    BatchRecord, METRICS_FILE, Metric, OnNonFinite, OptimizerKind, Schedule, Score, Split, Task, Teacher,
-    TrainConfig,
-};
-use fewbit_burn::{FloatStorage, QuantizationConfig};
+use fewbit_burn::train::{BatchRecord, METRICS_FILE, Metric, Schedule, Score, Split, Task, TrainConfig};
 
 /// Convolution, batch norm, ReLU, linear: images `[N, 1, 6, 6]` of 3 classes.
 #[derive(Module, Debug)]
@@ -54,105 +51,114 @@ impl StripesTask {
         (pixels.collect(), class as i64)
     }
 
-    fn batch(records: impl Iterator<Item = u64>, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        for record in records {
-            let (image, label) = Self::pixels(record);
-            pixels.extend(image);
-            labels.push(label);
-        }
-        let n = labels.len();
-        (
-            Tensor::from_data(TensorData::new(pixels, [n, 1, 6, 6]), device),
-            Tensor::from_data(TensorData::new(labels, [n]), device),
-        )
+    fn load(records: impl Iterator<Item = u64>) -> Stripes {
+        let (pixels, labels): (Vec<_>, Vec<_>) = records.map(Self::pixels).unzip();
+        Stripes { pixels: pixels.concat(), labels }
+    }
+}
+
+/// Images with their classes.
+pub(crate) struct Stripes {
+    pixels: Vec<f32>,
+    labels: Vec<i64>,
+}
+
+impl Stripes {
+    fn images(&self, device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(self.pixels.clone(), [self.labels.len(), 1, 6, 6]), device)
+    }
+
+    fn labels(&self, device: &Device) -> Tensor<1, Int> {
+        Tensor::from_ints(self.labels.as_slice(), device)
     }
 }
 
 impl Task for StripesTask {
     type Model = SmallNet;
+    type Batch = Stripes;
+    type Output = Tensor<2>;
 
     fn init(&self, device: &Device) -> SmallNet {
         SmallNet::new(device)
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::Accuracy
     }
 
     fn training_records(&self) -> usize {
         self.records
     }
 
-    fn evaluation_records(&self, _split: Split) -> usize {
+    fn validation_records(&self) -> usize {
         90
     }
 
-    fn loss(&self, model: &SmallNet, batch: &[BatchRecord], _seed: u64, device: &Device) -> Tensor<1> {
-        let (images, labels) = Self::batch(batch.iter().map(|r| r.index as u64), device);
-        CrossEntropyLossConfig::new().init(device).forward(model.forward(images), labels)
+    fn test_records(&self) -> usize {
+        90
+    }
+
+    fn batch(&self, records: &[BatchRecord], _seed: u64) -> Stripes {
+        Self::load(records.iter().map(|record| record.index as u64))
+    }
+
+    fn forward(&self, model: &SmallNet, batch: &Stripes, device: &Device) -> Tensor<2> {
+        model.forward(batch.images(device))
+    }
+
+    fn loss(&self, logits: Tensor<2>, batch: &Stripes) -> Tensor<1> {
+        let labels = batch.labels(&logits.device());
+        CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, labels)
     }
 
     fn distilled_loss(
         &self,
-        model: &SmallNet,
-        teacher: &Teacher<SmallNet>,
-        batch: &[BatchRecord],
-        _seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        let (images, labels) = Self::batch(batch.iter().map(|r| r.index as u64), device);
-        let predicted = Tensor::from_inner(teacher.model.forward(images.clone().inner()));
-        distilled_cross_entropy(model.forward(images), labels, predicted, teacher.share)
+        logits: Tensor<2>,
+        taught: Tensor<2>,
+        batch: &Stripes,
+        share: f64,
+    ) -> Option<Tensor<1>> {
+        let labels = batch.labels(&logits.device());
+        Some(distilled_cross_entropy(logits, labels, Tensor::from_inner(taught), share))
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::accuracy()
     }
 
     fn evaluate(&self, model: &SmallNet, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
         let offset = if split == Split::Test { 200_000 } else { 100_000 };
-        let numbers = records.map(|r| r as u64 + offset);
-        let (images, labels) = Self::batch(numbers, device);
-        let predicted: Vec<i64> =
-            model.forward(images).argmax(1).into_data().convert::<i64>().try_into_vec().unwrap();
-        let labels: Vec<i64> = labels.into_data().convert::<i64>().try_into_vec().unwrap();
-        let score = |(p, l)| Score { value: f64::from(u8::from(p == l)), weight: 1.0 };
-        predicted.into_iter().zip(labels).map(score).collect()
-    }
-
-    fn fingerprint(&self) -> u32 {
-        self.records as u32
+        let batch = Self::load(records.map(|record| record as u64 + offset));
+        let predicted: Vec<i64> = model
+            .forward(batch.images(device))
+            .argmax(1)
+            .into_data()
+            .convert::<i64>()
+            .try_into_vec()
+            .unwrap();
+        let right = predicted.iter().zip(&batch.labels).map(|(found, label)| found == label);
+        right.map(|right| Score::of(f64::from(u8::from(right)))).collect()
     }
 }
 
 /// A run of a second.
 pub(crate) fn short_config() -> TrainConfig {
-    TrainConfig {
-        seed: 5,
-        batch_size: 16,
-        repeats: 1,
-        float_steps: 12,
-        quantized_steps: 18,
-        optimizer: OptimizerKind::Sgd,
-        momentum: 0.9,
-        nesterov: true,
-        weight_decay: 1e-4,
-        learning_rate: 0.05,
-        quantized_learning_rate: 0.05,
-        schedule: Schedule::Cosine,
-        warmup_steps: 2,
-        bits_learning_rate: 0.05,
-        bits_schedule: Schedule::Cosine,
-        penalty: 100.0,
-        clip_norm: 1.0,
-        evaluate_every: 10,
-        evaluation_batch_size: 32,
-        norm_batches: 6,
-        checkpoint_every: 5,
-        quantization: QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
-        storage: FloatStorage::default(),
-        budget: None,
-        rounding_share: 0.5,
-        distillation: 0.0,
-        on_non_finite: OnNonFinite::Stop,
-    }
+    TrainConfig::default()
+        .with_seed(5)
+        .with_batch_size(16)
+        .with_float_steps(12)
+        .with_quantized_steps(18)
+        .with_weight_decay(1e-4)
+        .with_learning_rate(0.05)
+        .with_quantized_learning_rate(0.05)
+        .with_warmup_steps(2)
+        .with_bits_learning_rate(0.05)
+        .with_bits_schedule(Schedule::Cosine)
+        .with_penalty(100.0)
+        .with_clip_norm(1.0)
+        .with_evaluate_every(10)
+        .with_evaluation_batch_size(32)
+        .with_norm_batches(6)
+        .with_checkpoint_every(5)
+        .with_quantization(
+            QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"]),
+        )
 }
 
 /// The numbers of a tensor.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use fewbit_burn::train::Metric;
 use serde::Serialize;
 
 use super::{device, use_threads};
@@ -13,7 +14,8 @@ use crate::report::{grouped, print_json};
 /// The names are those of the last record of `metrics.jsonl`.
 #[derive(Serialize)]
 struct EvalReport {
-    metric: String,
+    #[serde(flatten)]
+    metric: Metric,
     value: f64,
     bytes: u64,
     float_bytes: u64,
@@ -38,7 +40,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
     let evaluation = fewbit_zoo::evaluate_file(&reader, data.as_deref(), &device)
         .map_err(|error| Failure::from(error).about(&args.file))?;
     let report = EvalReport {
-        metric: evaluation.metric.name().to_owned(),
+        metric: evaluation.metric,
         value: evaluation.value,
         bytes: reader.size().bytes(),
         float_bytes: evaluation.float_bytes,
@@ -52,7 +54,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<Verdict, Failure> {
         Format::Text => {
             let mut out = std::io::stdout().lock();
             let ratio = report.float_bytes as f64 / report.bytes as f64;
-            writeln!(out, "{:<12}{}", report.metric, report.value)?;
+            writeln!(out, "{:<12}{}", report.metric.name, report.value)?;
             writeln!(
                 out,
                 "{:<12}{} ({ratio:.1} times smaller than float32)",

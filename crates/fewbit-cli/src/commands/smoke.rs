@@ -53,6 +53,6 @@ fn finish(recipe: &Recipe, device: &fewbit_zoo::Device) -> Result<u64, Failure> 
     let outcome = experiment.train(device, &mut folder, Start::New, &stop, |_| {});
     match outcome.map_err(|error| about(error.into()))? {
         Outcome::Finished(rows) => Ok(rows.last().map_or(0, |row| row.bytes)),
-        Outcome::Interrupted { .. } => Err(Failure::new("stopped")),
+        _ => Err(Failure::new("stopped")),
     }
 }

@@ -133,6 +133,7 @@ pub(crate) fn run(args: TrainArgs) -> Result<Verdict, Failure> {
             ));
             Ok(Verdict::Interrupted)
         }
+        other => Err(Failure::new(format!("the run ended in an unknown way: {other:?}"))),
     }
 }
 

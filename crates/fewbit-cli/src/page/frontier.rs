@@ -1,6 +1,6 @@
 //! Metric against bytes: the results of a recipe's runs, and the best that is to be had for so many bytes.
 
-use fewbit_burn::train::Method;
+use fewbit_burn::train::{Direction, Method, Metric};
 use maud::{Markup, PreEscaped, html};
 
 use super::axis::Axis;
@@ -15,7 +15,7 @@ const FARTHEST: f64 = 5.0;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mark {
     pub(crate) method: Method,
-    pub(crate) metric: String,
+    pub(crate) metric: Metric,
     pub(crate) bytes: f64,
     pub(crate) value: f64,
     /// The standard deviation over the seeds.
@@ -36,8 +36,8 @@ impl Frontier {
     /// The plot of these; `None` where there are none.
     pub(super) fn of(marks: &[Mark]) -> Option<Self> {
         let metric = &marks.first()?.metric;
-        let is_lower_better = metric::is_lower_better(metric);
-        let scale = if metric == "accuracy" { 100.0 } else { 1.0 };
+        let is_lower_better = metric.direction == Direction::SmallerIsBetter;
+        let scale = metric::scale(metric);
         let marks = marks.iter().filter(|mark| mark.metric == *metric);
         let mut points: Vec<(Method, [f64; 3])> = marks
             .map(|mark| {
@@ -46,9 +46,7 @@ impl Frontier {
             })
             .collect();
         // One order everywhere.
-        points.sort_by(|(a, [a_bytes, ..]), (b, [b_bytes, ..])| {
-            (*a as usize).cmp(&(*b as usize)).then(a_bytes.total_cmp(b_bytes))
-        });
+        points.sort_by(|(a, [a_bytes, ..]), (b, [b_bytes, ..])| a.cmp(b).then(a_bytes.total_cmp(b_bytes)));
         // Each run has the rows of the float network that all came from.
         points.dedup();
         // Several float networks are points like all others.
@@ -77,8 +75,7 @@ impl Frontier {
             .collect();
         let all = drawn.iter().map(|(_, [bytes, value, _])| (*bytes, *value)).collect();
         series.push(Series::line("frontier", FRONTIER, best(all, is_lower_better)));
-        let axis = if metric == "accuracy" { "accuracy, %" } else { metric::title(metric) };
-        Some(Self { series, axis: axis.to_owned(), float, left_out: left_out.len() })
+        Some(Self { series, axis: metric::axis(metric), float, left_out: left_out.len() })
     }
 
     fn svg(&self) -> String {
@@ -125,7 +122,7 @@ fn colour_of(method: Method) -> usize {
         Method::QuantNoise => 4,
         Method::RoundedAfterTraining => 5,
         Method::NearestAfterTraining => 6,
-        Method::Float => 7,
+        _ => 7,
     }
 }
 
@@ -167,7 +164,7 @@ mod tests {
     }
 
     fn mark(method: Method, bytes: f64, value: f64, deviation: Option<f64>) -> Mark {
-        Mark { method, metric: "accuracy".to_owned(), bytes, value, deviation }
+        Mark { method, metric: Metric::accuracy(), bytes, value, deviation }
     }
 
     #[test]

@@ -150,9 +150,9 @@ impl Details {
         let history = &self.history;
         let line = |name: &str, points: &[(f64, f64)]| [Series::line(name, 0, points.to_vec())];
         let (phases, steps) = (&history.phases, history.steps.max(1) as f64);
-        let name = history.results.last().map_or("metric", |row| metric::title(&row.metric));
-        let is_share = history.results.last().is_some_and(|row| row.metric == "accuracy");
-        let (scale, name) = if is_share { (100.0, "accuracy, %") } else { (1.0, name) };
+        let measured = history.results.last().map(|row| &row.metric);
+        let name = measured.map_or("metric".to_owned(), metric::axis);
+        let scale = measured.map_or(1.0, metric::scale);
         let points: Vec<_> = history.validation.iter().map(|(at, value)| (*at, scale * value)).collect();
         let validation = [Series { is_line: false, ..take(line("validation", &points)) }];
         let budget = self.budget().map(|budget| ("budget", budget));
@@ -162,7 +162,7 @@ impl Details {
                     (figure("Loss", "of training batches", &over_steps(&line("loss", &history.loss), phases, steps, &Axis::logarithmic("loss"), None)))
                 }
                 @if !history.validation.is_empty() {
-                    (figure("Validation", "of what the file would be", &over_steps(&validation, phases, steps, &Axis::linear(name), None)))
+                    (figure("Validation", "of what the file would be", &over_steps(&validation, phases, steps, &Axis::linear(&name), None)))
                 }
                 @if !history.bytes.is_empty() {
                     (figure("Size", "estimated, and measured now and then, against the budget", &over_steps(&line("bytes", &history.bytes), phases, steps, &Axis::logarithmic("bytes"), budget)))

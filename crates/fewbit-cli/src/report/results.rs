@@ -18,11 +18,10 @@ pub(crate) struct RunReport<'a> {
 /// For people: one line per method.
 pub(crate) fn print(rows: &[ResultRow]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let measured = rows.first().map_or("value", |row| row.metric.as_str());
-    let title = metric::title(measured);
+    let title = rows.first().map_or("value".to_owned(), |row| metric::title(&row.metric));
     writeln!(out, "{:<24}{title:>10}{:>12}{:>11}{:>8}   p", "method", "bytes", "mean bits", "ratio")?;
     for row in rows {
-        let value = metric::value(measured, row.value);
+        let value = metric::value(&row.metric, row.value);
         let ratio = row.float_bytes as f64 / row.bytes as f64;
         let p = row.p_value.map_or("—".to_owned(), probability);
         writeln!(

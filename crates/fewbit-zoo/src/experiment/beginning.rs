@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fewbit::ContainerReader;
-use fewbit_burn::train::{INITIAL_FILE, TEACHER_FILE, TrainConfig};
+use fewbit_burn::train::{INITIAL_FILE, TEACHER_FILE};
 use fewbit_burn::{LoadError, StoredModel};
 use sha2::{Digest, Sha256};
 
@@ -46,16 +46,6 @@ impl Beginning {
         let initial = initial.map(|reader| StoredModel::from_reader(&reader)).transpose();
         let teacher = teacher.map(|reader| TeacherNetwork::of_reader(&reader, recipe)).transpose()?;
         Ok((Self { initial: initial.map_err(LoadError::from)?, teacher }, sums))
-    }
-
-    /// The settings of training with it.
-    pub(super) fn config(&self, recipe: &Recipe) -> TrainConfig {
-        let mut config = recipe.train_config();
-        if self.teacher.is_some() {
-            // The task's own loss has the teacher's share, in float steps, too; the float network teaches nobody then.
-            config.distillation = 0.0;
-        }
-        config
     }
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use fewbit::compress::Sensitivity;
 use fewbit_burn::StoredModel;
 use fewbit_burn::calibration::Calibration;
-use fewbit_burn::train::Task;
+use fewbit_burn::train::{Task, Teacher};
 
 use super::ExperimentError;
 use super::data::{Data, of_recipe};
@@ -50,7 +50,7 @@ impl<'a> Calibrator<'a> {
         impl TaskVisitor for Statistics<'_> {
             type Output = Result<StoredModel, ExperimentError>;
 
-            fn visit<T: Task>(self, task: &T) -> Self::Output {
+            fn visit<T: Task>(self, task: &T, _: Option<Teacher<'_, T>>) -> Self::Output {
                 let Self(network, batch, device) = self;
                 Ok(Calibration::new(task, batch, device).with_statistics(network, BATCH_NORM_MOMENTUM)?)
             }
@@ -78,7 +78,7 @@ impl<'a> Calibrator<'a> {
         impl TaskVisitor for Sensitivities<'_> {
             type Output = Result<BTreeMap<String, Sensitivity>, ExperimentError>;
 
-            fn visit<T: Task>(self, task: &T) -> Self::Output {
+            fn visit<T: Task>(self, task: &T, _: Option<Teacher<'_, T>>) -> Self::Output {
                 let calibration = Calibration::new(task, SQUARED_TOGETHER, self.device);
                 let channels = calibration.channel_sensitivities(self.network)?;
                 let mut moments = BTreeMap::new();

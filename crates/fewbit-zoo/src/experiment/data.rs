@@ -90,44 +90,43 @@ pub(super) fn load(
     Ok(Loaded { data, skipped })
 }
 
+/// Whether model and data go together in shape, classes, words and channels.
 fn check_fit(model: &ModelConfig, set: DataSetKind, data: &Data) -> Result<(), ExperimentError> {
     let images = |shape: [usize; 3], classes| format!("images {shape:?} of {classes} classes");
     let sounds = |channels, sources| format!("{sources} sources in {channels} channels");
-    let (needed, found) = match (model.input(), data) {
+    let (fits, needed, found) = match (model.input(), data) {
         (ModelInput::Bytes { .. }, Data::Text(_)) => return Ok(()),
         (ModelInput::Words { vocabulary }, Data::Words(found)) => {
             let found = found.vocabulary.words().len();
-            if found <= vocabulary {
-                return Ok(());
-            }
-            (format!("at most {vocabulary} words"), format!("{found} words"))
+            (found <= vocabulary, format!("at most {vocabulary} words"), format!("{found} words"))
         }
         (ModelInput::Images { shape, classes }, Data::Images(found)) => {
-            let of_set = found.train.shape();
+            let (of_set, found) = (found.train.shape(), found.train.classes());
             let found_shape = [of_set.channels, of_set.height, of_set.width];
-            if found_shape == shape && found.train.classes() <= classes {
-                return Ok(());
-            }
-            (images(shape, classes), images(found_shape, found.train.classes()))
+            let fits = found_shape == shape && found <= classes;
+            (fits, images(shape, classes), images(found_shape, found))
         }
         (ModelInput::Images { shape, classes }, Data::Folders { folders, .. }) => {
             let found = folders.classes.len();
-            if shape[0] == 3 && shape[1] == shape[2] && found <= classes {
-                return Ok(());
-            }
-            (images(shape, classes), format!("square images of 3 channels and {found} classes"))
+            let fits = shape[0] == 3 && shape[1] == shape[2] && found <= classes;
+            (fits, images(shape, classes), format!("square images of 3 channels and {found} classes"))
         }
         (ModelInput::Mixtures { channels, sources }, Data::Stems(found)) => {
-            let [found_channels, found_sources] = [found.format.channels, stems::SOURCES.len()];
-            if (channels, sources) == (found_channels, found_sources) {
-                return Ok(());
-            }
-            (sounds(channels, sources), sounds(found_channels, found_sources))
+            let found = (found.format.channels, stems::SOURCES.len());
+            ((channels, sources) == found, sounds(channels, sources), sounds(found.0, found.1))
         }
-        (input, data) => (input.noun().to_owned(), data.noun().to_owned()),
+        _ => return Err(mismatch(model, set, data)),
     };
-    let (model, data) = (model.kind().to_owned(), set.name().to_owned());
-    Err(ExperimentError::Mismatch { model, needed, data, found })
+    if fits { Ok(()) } else { Err(misfit(model, set, needed, found)) }
+}
+
+/// The error for data of another kind than the model takes.
+pub(super) fn mismatch(model: &ModelConfig, set: DataSetKind, data: &Data) -> ExperimentError {
+    misfit(model, set, model.input().noun().to_owned(), data.noun().to_owned())
+}
+
+fn misfit(model: &ModelConfig, set: DataSetKind, needed: String, found: String) -> ExperimentError {
+    ExperimentError::Mismatch { model: model.kind().to_owned(), needed, data: set.name().to_owned(), found }
 }
 
 impl Data {
@@ -251,14 +250,15 @@ impl Data {
                 Self::Images(ImageData { train, test })
             }
             ModelInput::Bytes { .. } => {
-                let train = (0..(records + 3) * window).map(|index| hash(index) as u8).collect();
-                Self::Text(TextSet { train, test: Vec::new() })
+                let train: Vec<u8> = (0..(records + 3) * window).map(|index| hash(index) as u8).collect();
+                let test = train[..=window].to_vec();
+                Self::Text(TextSet { train, test })
             }
             ModelInput::Words { vocabulary } => {
-                let train =
+                let train: Vec<u32> =
                     (0..(records + 3) * window).map(|index| (hash(index) % vocabulary) as u32).collect();
-                let vocabulary = words::Vocabulary::default();
-                Self::Words(WordSet { vocabulary, train, validation: None, test: Vec::new() })
+                let (vocabulary, test) = (words::Vocabulary::default(), train[..=window].to_vec());
+                Self::Words(WordSet { vocabulary, train, validation: None, test })
             }
             ModelInput::Mixtures { channels, .. } => {
                 let format = stems::SoundFormat { sample_rate: NOISE_RATE, channels };
@@ -272,7 +272,7 @@ impl Data {
                 Self::Stems(StemData {
                     format,
                     train: vec![train, track("validation", window)?],
-                    test: Vec::new(),
+                    test: vec![track("test", window)?],
                 })
             }
         })

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use fewbit::ContainerReader;
-use fewbit_burn::train::{Metric, Split, Task, TrainError, evaluate};
-use fewbit_burn::{load_into, value_count};
+use fewbit_burn::train::{Evaluated, Evaluator, Metric, Split, Task, Teacher};
+use fewbit_burn::value_count;
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};
@@ -65,13 +65,10 @@ pub fn evaluate_file<B: AsRef<[u8]> + Sync>(
     impl<B: AsRef<[u8]> + Sync> TaskVisitor for Evaluate<'_, B> {
         type Output = Result<(Metric, f64, usize), ExperimentError>;
 
-        fn visit<T: Task>(self, task: &T) -> Self::Output {
-            let model = load_into(self.reader, task.init(self.device))?;
-            let scores = evaluate(task, &model, Split::Test, self.batch_size, self.device);
-            if let Some(reason) = task.failure() {
-                return Err(TrainError::Record(reason).into());
-            }
-            Ok((task.metric(), task.metric().of(&scores), scores.len()))
+        fn visit<T: Task>(self, task: &T, _: Option<Teacher<'_, T>>) -> Self::Output {
+            let evaluator = Evaluator::new(task, self.batch_size, self.device);
+            let Evaluated { value, scores, .. } = evaluator.of_reader(self.reader, Split::Test)?;
+            Ok((task.metric(), value, scores.len()))
         }
     }
     let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
@@ -129,8 +126,7 @@ pub fn evaluate_file<B: AsRef<[u8]> + Sync>(
         window,
         segment_stride: window,
     };
-    let device = device.clone().without_autodiff();
-    let visitor = Evaluate { reader, batch_size, device: &device };
+    let visitor = Evaluate { reader, batch_size, device };
     let (metric, value, records) = with_task(&model, data, settings, visitor)?;
     Ok(Evaluation {
         metric,

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, TrainConfig, TrainError, Trainer};
+use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, Teacher, TrainConfig, TrainError, Trainer};
 use fewbit_burn::{QuantizationConfig, StoredModel};
 
 pub use self::beginning::Beginning;
@@ -105,10 +105,11 @@ impl<'a> Experiment<'a> {
         impl<O: FnMut(Event<'_>)> TaskVisitor for Run<'_, O> {
             type Output = Result<Outcome, ExperimentError>;
 
-            fn visit<T: Task>(self, task: &T) -> Self::Output {
+            fn visit<T: Task>(self, task: &T, teacher: Option<Teacher<'_, T>>) -> Self::Output {
                 let recipe = self.experiment;
-                let trainer =
-                    Trainer::new(task, &self.config, self.device, self.stop).with_initial(self.initial);
+                let trainer = Trainer::new(task, &self.config, self.device, self.stop)
+                    .with_initial(self.initial)
+                    .with_teacher(teacher);
                 let trainer = metadata(recipe)
                     .into_iter()
                     .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));
@@ -121,13 +122,13 @@ impl<'a> Experiment<'a> {
             }
         }
         let (beginning, sums) = Beginning::with_check_sums(folder.path(), self.recipe)?;
-        let config = beginning.config(self.recipe);
         let Beginning { initial, teacher } = beginning;
         let settings = TaskSettings {
             variation: Some(self.recipe.variation()),
             teacher: teacher.map(|teacher| (teacher, device.clone())),
             ..TaskSettings::plain(self.recipe, self.recipe.data.validation)
         };
+        let config = self.config;
         let run =
             Run { experiment: self.recipe, config, device, folder, initial, sums, start, stop, observe };
         with_task(&self.recipe.model, self.data, settings, run)

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::Device;
 use fewbit_burn::layout::parameters;
-use fewbit_burn::train::{RunPlan, Task, TrainConfig, Trainer};
+use fewbit_burn::train::{RunPlan, Task, Teacher, TrainConfig, Trainer};
 use fewbit_burn::{QuantizationConfig, StoredModel};
 
 use super::beginning::Beginning;
@@ -76,7 +76,7 @@ pub fn plan(
     timed_steps: u64,
     device: &Device,
 ) -> Result<Plan, ExperimentError> {
-    let config = beginning.config(recipe);
+    let config = recipe.train_config();
     let (float_steps, quantized_steps, budget) = (config.float_steps, config.quantized_steps, config.budget);
     let Beginning { initial, teacher } = beginning;
     let planning = Planning { recipe, config, initial, timed_steps, device };
@@ -99,13 +99,13 @@ pub fn expected_memory(
     impl TaskVisitor for Expected<'_> {
         type Output = Result<Option<u64>, ExperimentError>;
 
-        fn visit<T: Task>(self, task: &T) -> Self::Output {
+        fn visit<T: Task>(self, task: &T, teacher: Option<Teacher<'_, T>>) -> Self::Output {
             let stop = AtomicBool::new(false);
-            let trainer = Trainer::new(task, &self.0, self.2, &stop).with_initial(self.1);
-            Ok(trainer.expected_memory()?)
+            let trainer = Trainer::new(task, &self.0, self.2, &stop);
+            Ok(trainer.with_initial(self.1).with_teacher(teacher).expected_memory()?)
         }
     }
-    let config = beginning.config(recipe);
+    let config = recipe.train_config();
     let Beginning { initial, teacher } = beginning;
     on_noise(recipe, teacher, device, Expected(config, initial, device))
 }
@@ -121,9 +121,11 @@ struct Planning<'r> {
 impl TaskVisitor for Planning<'_> {
     type Output = Result<(RunPlan, Vec<PlannedTensor>), ExperimentError>;
 
-    fn visit<T: Task>(self, task: &T) -> Self::Output {
+    fn visit<T: Task>(self, task: &T, teacher: Option<Teacher<'_, T>>) -> Self::Output {
         let stop = AtomicBool::new(false);
-        let trainer = Trainer::new(task, &self.config, self.device, &stop).with_initial(self.initial);
+        let trainer = Trainer::new(task, &self.config, self.device, &stop)
+            .with_initial(self.initial)
+            .with_teacher(teacher);
         let trainer = metadata(self.recipe)
             .into_iter()
             .fold(trainer, |trainer, (key, value)| trainer.with_metadata(key, value));

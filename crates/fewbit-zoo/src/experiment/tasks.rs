@@ -1,10 +1,10 @@
 //! Data and network of a recipe or a file, put together to a task.
 
 use burn::tensor::Device;
-use fewbit_burn::train::Task;
+use fewbit_burn::train::{Task, Teacher};
 
 use super::ExperimentError;
-use super::data::Data;
+use super::data::{Data, mismatch};
 use super::teacher::TeacherNetwork;
 use crate::data::augment::Normalization;
 use crate::data::stems::{Segments, StemAugmentation};
@@ -58,10 +58,10 @@ impl TaskSettings {
     }
 }
 
-/// Something to do with a task of any type.
+/// Something to do with a task of any type, and who teaches beside its labels.
 pub(super) trait TaskVisitor {
     type Output;
-    fn visit<T: Task>(self, task: &T) -> Self::Output;
+    fn visit<T: Task>(self, task: &T, teacher: Option<Teacher<'_, T>>) -> Self::Output;
 }
 
 /// Builds the task of `model` on `data` and hands it to `visitor`.
@@ -74,20 +74,18 @@ pub(super) fn with_task<V, O>(
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
-    let epsilon = model.batch_norm_epsilon();
-    model.accept(OnData { data, settings, epsilon, visitor })
+    model.accept(OnData { model, data, settings, visitor })
 }
 
 /// Puts the data beside a network.
-struct OnData<V> {
+struct OnData<'m, V> {
+    model: &'m ModelConfig,
     data: Data,
     settings: TaskSettings,
-    /// Of the network's batch norms.
-    epsilon: Option<f64>,
     visitor: V,
 }
 
-impl<V, O> NetworkVisitor for OnData<V>
+impl<V, O> NetworkVisitor for OnData<'_, V>
 where
     V: TaskVisitor<Output = Result<O, ExperimentError>>,
 {
@@ -101,35 +99,35 @@ where
             Data::Folders { folders, side } => {
                 ImageTask::from_folders(build, folders, side, validation, normalization, variation)
             }
-            _ => unreachable!("checked by `check_fit`"),
+            other => return Err(mismatch(self.model, set, &other)),
         };
-        let tutor = teacher.map(|(network, device)| network.of_images(&device)).transpose()?;
-        let task = task.with_label_smoothing(label_smoothing).with_batch_norm_epsilon(self.epsilon);
-        self.visitor.visit(&task.with_tutor(tutor))
+        let task = task.with_label_smoothing(label_smoothing);
+        let task = task.with_batch_norm_epsilon(self.model.batch_norm_epsilon());
+        let teacher = teacher.map(|(network, device)| network.of_images(&device)).transpose()?;
+        self.visitor.visit(&task, teacher.map(Teacher::new))
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Data::Text(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let TaskSettings { validation, window, teacher, .. } = self.settings;
-        let tutor = teacher.map(|(network, device)| network.of_bytes(&device)).transpose()?;
-        self.visitor.visit(&TextTask::new(build, data, validation, window).with_tutor(tutor))
+        let TaskSettings { set, validation, window, teacher, .. } = self.settings;
+        let Data::Text(data) = self.data else { return Err(mismatch(self.model, set, &self.data)) };
+        let teacher = teacher.map(|(network, device)| network.of_bytes(&device)).transpose()?;
+        self.visitor.visit(&TextTask::new(build, data, validation, window), teacher.map(Teacher::new))
     }
 
     fn words<M: WordLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Data::Words(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let task = WordTask::new(build, data, self.settings.validation, self.settings.window);
-        self.visitor.visit(&task)
+        let TaskSettings { set, validation, window, .. } = self.settings;
+        let Data::Words(data) = self.data else { return Err(mismatch(self.model, set, &self.data)) };
+        self.visitor.visit(&WordTask::new(build, data, validation, window), None)
     }
 
     fn mixtures<M: Separator>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Data::Stems(data) = self.data else { unreachable!("checked by `check_fit`") };
-        let TaskSettings { validation, variation, window, segment_stride, .. } = self.settings;
+        let TaskSettings { set, validation, variation, window, segment_stride, .. } = self.settings;
+        let Data::Stems(data) = self.data else { return Err(mismatch(self.model, set, &self.data)) };
         let segments = Segments { length: window, stride: segment_stride };
         let augmentation = match variation {
             Some(_) => StemAugmentation::PAPER,
             None => StemAugmentation::NONE,
         };
-        let task = StemsTask::new(build, data, validation, segments, augmentation);
-        self.visitor.visit(&task)
+        self.visitor.visit(&StemsTask::new(build, data, validation, segments, augmentation), None)
     }
 }

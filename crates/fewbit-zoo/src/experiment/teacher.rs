@@ -1,7 +1,7 @@
 //! A trained network that a run learns from, of whatever size: its file, and its way into the task.
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use fewbit::ContainerReader;
 use fewbit_burn::{LoadError, StoredModel, StoredTensor, value_count};
 
@@ -12,14 +12,16 @@ use crate::models::{
     Separator, WordLanguageModel,
 };
 use crate::recipe::Recipe;
-use crate::task::{ByteTutor, ImageTutor, Tutor};
+use crate::task::{ByteBatch, ImageBatch, next_bytes};
 
-/// A trained network, as its file has it, and the share of its predictions in what is learned from.
+/// What a network other than a run's own float network can teach.
+const TEACHABLE: &str = "images or bytes, as words and sounds have no other teacher than their float network";
+
+/// A trained network to learn from, as its file has it.
 #[derive(Clone, Debug)]
 pub struct TeacherNetwork {
     model: ModelConfig,
     weights: StoredModel,
-    share: f64,
 }
 
 impl TeacherNetwork {
@@ -41,8 +43,7 @@ impl TeacherNetwork {
         reader: &ContainerReader<B>,
         recipe: &Recipe,
     ) -> Result<Self, ExperimentError> {
-        let share = recipe.training.distillation;
-        if share == 0.0 {
+        if recipe.training.distillation == 0.0 {
             return Err(ExperimentError::TeacherUnused);
         }
         let text = |key| reader.metadata(key).ok_or(ExperimentError::MetadataMissing { key });
@@ -70,8 +71,7 @@ impl TeacherNetwork {
             let needed = match recipe.model.input() {
                 ModelInput::Bytes { .. } => format!("{} bytes", recipe.window()),
                 input @ ModelInput::Images { .. } => described(input),
-                _ => "images or bytes, as words and sounds have no other teacher than their float network"
-                    .to_owned(),
+                _ => TEACHABLE.to_owned(),
             };
             return Err(ExperimentError::TeacherUnfit { needed, found: described(model.input()) });
         }
@@ -89,28 +89,35 @@ impl TeacherNetwork {
         if let Some((name, _)) = weights.tensors.iter().find(|(_, tensor)| !is_finite(tensor)) {
             return Err(ExperimentError::TeacherNotFinite { tensor: name.clone() });
         }
-        let network = Self { model, weights, share };
+        let network = Self { model, weights };
         // Whether the tensors are the network's, before anything is made of it.
         network.model.accept(ForAny(Fits(&network.weights)))?;
         Ok(network)
     }
 
-    /// What it predicts of images, on `device`.
-    pub(super) fn of_images(&self, device: &Device) -> Result<ImageTutor, ExperimentError> {
-        match self.model.accept(Tutoring { network: self, device: device.clone().without_autodiff() })? {
-            OfAny::Images(tutor) => Ok(tutor),
-            OfAny::Bytes(_) => unreachable!("checked by `of_file`"),
+    /// Its logits for images, computed on `device`.
+    pub(super) fn of_images(&self, device: &Device) -> Result<ImageLogits, ExperimentError> {
+        match self.model.accept(Teaching { network: self, device: device.clone().without_autodiff() })? {
+            Logits::OfImages(logits) => Ok(logits),
+            Logits::OfBytes(_) => Err(self.unfit("images".to_owned())),
         }
     }
 
-    /// What it predicts of bytes, on `device`.
-    pub(super) fn of_bytes(&self, device: &Device) -> Result<ByteTutor, ExperimentError> {
-        match self.model.accept(Tutoring { network: self, device: device.clone().without_autodiff() })? {
-            OfAny::Bytes(tutor) => Ok(tutor),
-            OfAny::Images(_) => unreachable!("checked by `of_file`"),
+    /// Its logits for bytes, computed on `device`.
+    pub(super) fn of_bytes(&self, device: &Device) -> Result<ByteLogits, ExperimentError> {
+        match self.model.accept(Teaching { network: self, device: device.clone().without_autodiff() })? {
+            Logits::OfBytes(logits) => Ok(logits),
+            Logits::OfImages(_) => Err(self.unfit("bytes".to_owned())),
         }
     }
+
+    fn unfit(&self, needed: String) -> ExperimentError {
+        ExperimentError::TeacherUnfit { needed, found: self.model.input().noun().to_owned() }
+    }
 }
+
+type ImageLogits = Box<dyn Fn(&ImageBatch) -> Tensor<2> + Send>;
+type ByteLogits = Box<dyn Fn(&ByteBatch) -> Tensor<2> + Send>;
 
 /// Whether weights are those of a network.
 struct Fits<'w>(&'w StoredModel);
@@ -123,38 +130,38 @@ impl AnyNetworkVisitor for Fits<'_> {
     }
 }
 
-/// A tutor of either kind.
-enum OfAny {
-    Images(ImageTutor),
-    Bytes(ByteTutor),
+/// What a teacher predicts, by what it is given.
+enum Logits {
+    OfImages(ImageLogits),
+    OfBytes(ByteLogits),
 }
 
 /// Builds the network and forgets its type.
-struct Tutoring<'t> {
+struct Teaching<'t> {
     network: &'t TeacherNetwork,
     device: Device,
 }
 
-impl NetworkVisitor for Tutoring<'_> {
-    type Output = Result<OfAny, ExperimentError>;
+impl NetworkVisitor for Teaching<'_> {
+    type Output = Result<Logits, ExperimentError>;
 
     fn images<M: ImageClassifier>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Self { network: TeacherNetwork { weights, share, .. }, device } = self;
-        let model = weights.load_into(build(&device))?;
-        Ok(OfAny::Images(Tutor::new(move |images| model.logits(images), *share, device)))
+        let Self { network, device } = self;
+        let model = network.weights.load_into(build(&device))?;
+        Ok(Logits::OfImages(Box::new(move |batch| model.logits(batch.images(&device)))))
     }
 
     fn bytes<M: ByteLanguageModel>(self, build: impl Fn(&Device) -> M) -> Self::Output {
-        let Self { network: TeacherNetwork { weights, share, .. }, device } = self;
-        let model = weights.load_into(build(&device))?;
-        Ok(OfAny::Bytes(Tutor::new(move |bytes| model.logits(bytes), *share, device)))
+        let Self { network, device } = self;
+        let model = network.weights.load_into(build(&device))?;
+        Ok(Logits::OfBytes(Box::new(move |[inputs, _]| next_bytes(&model, inputs, &device))))
     }
 
     fn words<M: WordLanguageModel>(self, _: impl Fn(&Device) -> M) -> Self::Output {
-        unreachable!("checked by `of_file`")
+        Err(self.network.unfit(TEACHABLE.to_owned()))
     }
 
     fn mixtures<M: Separator>(self, _: impl Fn(&Device) -> M) -> Self::Output {
-        unreachable!("checked by `of_file`")
+        Err(self.network.unfit(TEACHABLE.to_owned()))
     }
 }

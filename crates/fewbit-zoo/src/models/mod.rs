@@ -26,7 +26,9 @@ mod transformer_lm;
 mod vision_transformer;
 mod wide_resnet;
 
-pub use adaptive_transformer::{AdaptiveTransformer, AdaptiveTransformerConfig, AdaptiveWords, Band};
+pub use adaptive_transformer::{
+    AdaptiveScores, AdaptiveTransformer, AdaptiveTransformerConfig, AdaptiveWords, Band,
+};
 pub use basic_resnet::{BasicBlock, BasicResNet, BasicResNetConfig, Projection};
 pub use config::{MAX_VALUES, ModelConfig, ModelError};
 pub use demucs::{
@@ -49,7 +51,6 @@ pub use wide_resnet::{WideBlock, WideResNet, WideResNetConfig};
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use fewbit_burn::train::Teacher;
 
 /// Values that one byte can take: the tokens of the language models.
 pub const BYTES: usize = 256;
@@ -77,19 +78,23 @@ pub trait ByteLanguageModel: Module + 'static {
 /// Words come as numbers on the host, N sequences of one length T: a large vocabulary is sorted there into frequent and
 /// rare.
 pub trait WordLanguageModel: Module {
+    /// What the network makes of sequences, to score words with: position `t` sees words `0..=t` only.
+    type Scores: WordScores;
+
+    /// The scores at each position of N sequences of T words.
+    fn scores(&self, sequences: &[Vec<u32>], device: &Device) -> Self::Scores;
+
     /// Number of words: each is below it.
     fn vocabulary(&self) -> usize;
+}
 
-    /// −ln of the chance of each target, `[N·T]`, sequence by sequence. Position `t` sees words `0..=t` only.
-    fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], device: &Device) -> Tensor<1>;
+/// Probabilities of the next word at the N·T positions of a batch, sequence by sequence, no more of them computed than are
+/// asked for.
+pub trait WordScores: Clone {
+    /// −ln of the probability of each target: `[N·T]`.
+    fn nats(&self, targets: &[u32]) -> Tensor<1>;
 
-    /// The mean of the nats of targets and, of which the teacher says the share, of those of the words that it expects:
-    /// shape `[1]`.
-    fn distilled_nats(
-        &self,
-        sequences: &[Vec<u32>],
-        targets: &[Vec<u32>],
-        teacher: &Teacher<Self>,
-        device: &Device,
-    ) -> Tensor<1>;
+    /// The mean over positions of the cross entropy, of which a `share` is with the teacher's distribution and the rest with
+    /// the targets: shape `[1]`. The teacher's scores are without autodiff.
+    fn distilled_nats(&self, targets: &[u32], teacher: &Self, share: f64) -> Tensor<1>;
 }

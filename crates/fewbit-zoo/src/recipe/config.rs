@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use fewbit_burn::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use super::words::{
@@ -248,32 +249,34 @@ impl Default for QuantizationConfig {
 }
 
 impl Default for TrainingConfig {
+    /// The defaults of [`TrainConfig`], and those of what is the benchmarks' own.
     fn default() -> Self {
+        let defaults = TrainConfig::default();
         Self {
-            batch_size: 128,
-            float_steps: 1000,
-            quantized_steps: 1000,
-            optimizer: OptimizerKind::Sgd,
-            learning_rate: 0.1,
+            batch_size: defaults.batch_size,
+            float_steps: defaults.float_steps as usize,
+            quantized_steps: defaults.quantized_steps as usize,
+            optimizer: defaults.optimizer,
+            learning_rate: defaults.learning_rate,
             quantized_learning_rate: None,
-            momentum: 0.9,
-            nesterov: true,
-            distillation: 0.0,
+            momentum: defaults.momentum,
+            nesterov: defaults.nesterov,
+            distillation: defaults.distillation,
             label_smoothing: 0.0,
-            weight_decay: 5e-4,
-            schedule: Schedule::Cosine,
-            schedule_period: 1000,
-            schedule_factor: 0.1,
-            warmup_steps: 0,
-            clip_norm: 0.0,
+            weight_decay: defaults.weight_decay,
+            schedule: defaults.schedule,
+            schedule_period: defaults.schedule_period as usize,
+            schedule_factor: defaults.schedule_factor,
+            warmup_steps: defaults.warmup_steps as usize,
+            clip_norm: defaults.clip_norm,
             context: 128,
             segment: 44_100,
             segment_stride: 44_100,
-            evaluate_every: 500,
-            evaluation_batch_size: 500,
-            norm_batches: 50,
-            checkpoint_every: 200,
-            on_non_finite: OnNonFinite::Stop,
+            evaluate_every: defaults.evaluate_every as usize,
+            evaluation_batch_size: defaults.evaluation_batch_size,
+            norm_batches: defaults.norm_batches as usize,
+            checkpoint_every: defaults.checkpoint_every as usize,
+            on_non_finite: defaults.on_non_finite,
         }
     }
 }

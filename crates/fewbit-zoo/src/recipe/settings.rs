@@ -7,25 +7,12 @@ use fewbit_burn::{
 };
 
 use super::{
-    Augment, Floats, Granularity, GroupSetting, Method, Noise, OnNonFinite, OptimizerKind, Parametrisation,
-    Recipe, Schedule, SizeEstimate, TrainingConfig,
+    Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
+    SizeEstimate,
 };
 use crate::data::augment::Augmentation;
 use crate::data::mixing::Mixing;
 use crate::data::variation::Variation;
-
-impl Schedule {
-    /// The schedule that this word and the two keys beside it mean.
-    fn of(self, training: &TrainingConfig) -> train::Schedule {
-        let (period, factor) = (training.schedule_period as u64, training.schedule_factor);
-        match self {
-            Self::Constant => train::Schedule::Constant,
-            Self::Cosine => train::Schedule::Cosine,
-            Self::Step => train::Schedule::Step { period, factor },
-            Self::Restarts => train::Schedule::Restarts { period, factor },
-        }
-    }
-}
 
 impl GroupSetting {
     fn weights(self) -> GroupSize {
@@ -82,7 +69,7 @@ impl Recipe {
                 fixed,
                 match self.training.optimizer {
                     OptimizerKind::Sgd => StepSpace::Linear,
-                    OptimizerKind::Adam | OptimizerKind::Adamw => StepSpace::Logarithm,
+                    _ => StepSpace::Logarithm,
                 },
             ),
             Method::Qat => Of::Qat(fixed),
@@ -118,49 +105,44 @@ impl Recipe {
 
     /// The settings of the training loop.
     pub fn train_config(&self) -> train::TrainConfig {
-        let t = &self.training;
-        train::TrainConfig {
-            seed: self.seed,
-            batch_size: t.batch_size,
-            repeats: self.data.repeats,
-            float_steps: t.float_steps as u64,
-            quantized_steps: t.quantized_steps as u64,
-            optimizer: match t.optimizer {
-                OptimizerKind::Sgd => train::OptimizerKind::Sgd,
-                OptimizerKind::Adam => train::OptimizerKind::Adam,
-                OptimizerKind::Adamw => train::OptimizerKind::AdamW,
+        let (t, q) = (&self.training, &self.quantization);
+        let storage = FloatStorage {
+            encoding: match self.storage.floats {
+                Floats::Float32 => FloatEncoding::Float32,
+                Floats::Float16 => FloatEncoding::Float16,
+                Floats::Bfloat16 => FloatEncoding::BFloat16,
             },
-            momentum: t.momentum,
-            nesterov: t.nesterov,
-            weight_decay: t.weight_decay,
-            learning_rate: t.learning_rate,
-            quantized_learning_rate: t.quantized_learning_rate.unwrap_or(t.learning_rate),
-            schedule: t.schedule.of(t),
-            warmup_steps: t.warmup_steps as u64,
-            bits_learning_rate: self.quantization.bits_learning_rate,
-            bits_schedule: self.quantization.bits_schedule.of(t),
-            penalty: self.quantization.penalty,
-            clip_norm: t.clip_norm,
-            evaluate_every: t.evaluate_every as u64,
-            evaluation_batch_size: t.evaluation_batch_size,
-            norm_batches: t.norm_batches as u64,
-            checkpoint_every: t.checkpoint_every as u64,
-            quantization: self.quantization_config(),
-            budget: self.budget.bytes_of(self.model.values()),
-            rounding_share: self.quantization.rounding_share,
-            distillation: t.distillation,
-            on_non_finite: match t.on_non_finite {
-                OnNonFinite::Stop => train::OnNonFinite::Stop,
-                OnNonFinite::RollBack => train::OnNonFinite::RollBack,
-            },
-            storage: FloatStorage {
-                encoding: match self.storage.floats {
-                    Floats::Float32 => FloatEncoding::Float32,
-                    Floats::Float16 => FloatEncoding::Float16,
-                    Floats::Bfloat16 => FloatEncoding::BFloat16,
-                },
-                fold_batch_norm: self.storage.fold_batch_norm,
-            },
-        }
+            fold_batch_norm: self.storage.fold_batch_norm,
+        };
+        train::TrainConfig::default()
+            .with_seed(self.seed)
+            .with_batch_size(t.batch_size)
+            .with_repeats(self.data.repeats)
+            .with_float_steps(t.float_steps as u64)
+            .with_quantized_steps(t.quantized_steps as u64)
+            .with_optimizer(t.optimizer)
+            .with_momentum(t.momentum)
+            .with_nesterov(t.nesterov)
+            .with_weight_decay(t.weight_decay)
+            .with_learning_rate(t.learning_rate)
+            .with_quantized_learning_rate(t.quantized_learning_rate.unwrap_or(t.learning_rate))
+            .with_schedule(t.schedule)
+            .with_schedule_period(t.schedule_period as u64)
+            .with_schedule_factor(t.schedule_factor)
+            .with_warmup_steps(t.warmup_steps as u64)
+            .with_bits_learning_rate(q.bits_learning_rate)
+            .with_bits_schedule(q.bits_schedule)
+            .with_penalty(q.penalty)
+            .with_clip_norm(t.clip_norm)
+            .with_evaluate_every(t.evaluate_every as u64)
+            .with_evaluation_batch_size(t.evaluation_batch_size)
+            .with_norm_batches(t.norm_batches as u64)
+            .with_checkpoint_every(t.checkpoint_every as u64)
+            .with_quantization(self.quantization_config())
+            .with_storage(storage)
+            .with_budget(self.budget.bytes_of(self.model.values()))
+            .with_rounding_share(q.rounding_share)
+            .with_distillation(t.distillation)
+            .with_on_non_finite(t.on_non_finite)
     }
 }

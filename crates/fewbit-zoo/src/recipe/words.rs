@@ -1,33 +1,7 @@
 //! The settings that are one of a few words.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-/// An enum of words, written in a recipe as its variants' names in kebab case.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)* }
-
-        impl $name {
-            /// The words, as a recipe writes them.
-            pub const WORDS: &[&str] = &[$($word),*];
-
-            /// The word, as a recipe writes it.
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.word())
-            }
-        }
-    };
-}
+pub use fewbit_burn::train::{OnNonFinite, OptimizerKind, Schedule};
+use fewbit_burn::words;
 
 words! {
     /// What is done to a training image before it is shown.
@@ -38,16 +12,6 @@ words! {
         CropFlip = "crop-flip",
         /// A random shift in time of a spectrogram, by up to five frames.
         TimeShift = "time-shift",
-    }
-}
-
-words! {
-    /// What happens when a loss, a gradient, a weight or a precision is no longer a number.
-    OnNonFinite {
-        /// The run stops and says where; it can go on from its last checkpoint.
-        Stop = "stop",
-        /// It goes back to its last checkpoint and on from there with half the learning rates.
-        RollBack = "roll-back",
     }
 }
 
@@ -110,33 +74,6 @@ words! {
         Bits = "bits",
         /// The size of the noise.
         Noise = "noise",
-    }
-}
-
-words! {
-    /// What moves the weights.
-    OptimizerKind {
-        /// Gradient descent with momentum.
-        Sgd = "sgd",
-        /// Adam, weight decay added to the gradient.
-        Adam = "adam",
-        /// Adam, weight decay apart from the gradient.
-        Adamw = "adamw",
-    }
-}
-
-words! {
-    /// How the learning rate changes within a phase.
-    Schedule {
-        /// Not at all after the warm-up.
-        Constant = "constant",
-        /// Half a cosine, down to zero at the end of the phase.
-        Cosine = "cosine",
-        /// Multiplied with `schedule_factor` every `schedule_period` steps.
-        Step = "step",
-        /// Half a cosine down to zero in `schedule_period` steps, and again in twice as many from `schedule_factor` times
-        /// the rate, and so on.
-        Restarts = "restarts",
     }
 }
 

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
+use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task};
 
 use super::labels::Labels;
+use super::numbers;
 use super::pictures::{InFolders, InMemory, Part, Pictures, Variations};
-use super::tutor::ImageTutor;
 use crate::data::ImageData;
 use crate::data::augment::{Draw, Normalization};
 use crate::data::class_folders::ClassFolders;
@@ -27,7 +27,6 @@ pub struct ImageTask<F> {
     mixing: Mixing,
     label_smoothing: f64,
     batch_norm_epsilon: Option<f64>,
-    tutor: Option<ImageTutor>,
     /// Why an image of a batch could not be read.
     failure: Mutex<Option<String>>,
 }
@@ -85,7 +84,6 @@ impl<F> ImageTask<F> {
             mixing: variation.map_or(Mixing::NONE, |variation| variation.mixing),
             label_smoothing: 0.0,
             batch_norm_epsilon: None,
-            tutor: None,
             failure: Mutex::new(None),
         }
     }
@@ -104,23 +102,17 @@ impl<F> ImageTask<F> {
         self
     }
 
-    /// The same task, learned from a trained network, too.
-    #[must_use]
-    pub fn with_tutor(mut self, tutor: Option<ImageTutor>) -> Self {
-        self.tutor = tutor;
-        self
-    }
-
-    /// The varied images and the labels of a training batch.
-    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> (Tensor<4>, Labels) {
-        let mut pixels = self.pixels(&self.train, &draws(batch, seed), Variations::All);
-        let share = draws(batch, seed).first().and_then(|&(_, draw)| {
+    /// The varied images and the labels of training records.
+    fn load(&self, records: &[BatchRecord], seed: u64) -> ImageBatch {
+        let draws = draws(records, seed);
+        let mut pixels = self.pixels(&self.train, &draws, Variations::All);
+        let share = draws.first().and_then(|&(_, draw)| {
             // A batch is drawn for by its first record.
             self.mixing.apply(&mut pixels, self.train.shape(), draw?)
         });
-        let classes = batch.iter().map(|record| self.train.label(record.index) as i64).collect();
+        let classes = records.iter().map(|record| self.train.label(record.index) as i64).collect();
         let labels = Labels { classes, own_share: share, smoothing: self.label_smoothing };
-        (self.tensor(pixels, batch.len(), device), labels)
+        ImageBatch { images: self.batch_of(pixels, records.len()), labels }
     }
 
     /// Images that cannot be read are black, and the first reason is kept for [`Task::failure`].
@@ -132,86 +124,95 @@ impl<F> ImageTask<F> {
         })
     }
 
-    fn tensor(&self, pixels: Vec<f32>, images: usize, device: &Device) -> Tensor<4> {
+    fn batch_of(&self, pixels: Vec<f32>, images: usize) -> TensorData {
         let shape = self.train.shape();
-        let shape = [images, shape.channels, shape.height, shape.width];
-        Tensor::from_data(TensorData::new(pixels, shape), device)
+        TensorData::new(pixels, [images, shape.channels, shape.height, shape.width])
+    }
+}
+
+/// Augmented images with their labels.
+#[derive(Clone, Debug)]
+pub struct ImageBatch {
+    images: TensorData,
+    labels: Labels,
+}
+
+impl ImageBatch {
+    /// The images on `device`: `[N, channels, height, width]`.
+    pub fn images(&self, device: &Device) -> Tensor<4> {
+        Tensor::from_data(self.images.clone(), device)
     }
 }
 
 impl<M: ImageClassifier, F: Fn(&Device) -> M> Task for ImageTask<F> {
     type Model = M;
+    type Batch = ImageBatch;
+    /// The logit of each class: `[N, classes]`.
+    type Output = Tensor<2>;
 
     fn init(&self, device: &Device) -> M {
         (self.build)(device)
-    }
-
-    fn batch_norm_epsilon(&self) -> Option<f64> {
-        self.batch_norm_epsilon
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::Accuracy
     }
 
     fn training_records(&self) -> usize {
         self.train.len()
     }
 
-    fn evaluation_records(&self, split: Split) -> usize {
-        match split {
-            Split::Validation => self.validation.len(),
-            Split::Test => self.test.len(),
-        }
+    fn validation_records(&self) -> usize {
+        self.validation.len()
     }
 
-    fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let (images, labels) = self.batch(batch, seed, device);
-        match &self.tutor {
-            Some(tutor) => {
-                let predicted = Tensor::from_inner(tutor.predict(images.clone().inner()));
-                labels.distilled_loss(model.logits(images), predicted, tutor.share)
-            }
-            None => labels.loss(model.logits(images)),
-        }
+    fn test_records(&self) -> usize {
+        self.test.len()
     }
 
-    /// Crops alone: nothing is mixed, erased or inverted in evaluation.
-    fn observe(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) {
-        let pixels = self.pixels(&self.train, &draws(batch, seed), Variations::Crop);
-        model.logits(self.tensor(pixels, batch.len(), device));
+    fn batch(&self, records: &[BatchRecord], seed: u64) -> ImageBatch {
+        self.load(records, seed)
+    }
+
+    fn forward(&self, model: &M, batch: &ImageBatch, device: &Device) -> Tensor<2> {
+        model.logits(batch.images(device))
+    }
+
+    fn loss(&self, logits: Tensor<2>, batch: &ImageBatch) -> Tensor<1> {
+        batch.labels.loss(logits)
     }
 
     fn distilled_loss(
         &self,
-        model: &M,
-        teacher: &Teacher<M>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        let (images, labels) = self.batch(batch, seed, device);
-        let predicted = teacher.model.logits(images.clone().inner());
-        labels.distilled_loss(model.logits(images), Tensor::from_inner(predicted), teacher.share)
+        logits: Tensor<2>,
+        taught: Tensor<2>,
+        batch: &ImageBatch,
+        share: f64,
+    ) -> Option<Tensor<1>> {
+        Some(batch.labels.distilled_loss(logits, Tensor::from_inner(taught), share))
+    }
+
+    /// Crops alone: nothing is mixed, erased or inverted in evaluation.
+    fn observe(&self, model: &M, records: &[BatchRecord], seed: u64, device: &Device) {
+        let pixels = self.pixels(&self.train, &draws(records, seed), Variations::Crop);
+        model.logits(Tensor::from_data(self.batch_of(pixels, records.len()), device));
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::accuracy()
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
-        let set = match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        };
+        let set = if split == Split::Validation { &self.validation } else { &self.test };
         let draws: Vec<_> = records.clone().map(|record| (record, None)).collect();
-        let images = self.tensor(self.pixels(set, &draws, Variations::All), draws.len(), device);
-        let logits = model.logits(images);
-        let logits: Vec<f32> = logits.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
-        let classes = logits.len() / draws.len().max(1);
-        records
-            .zip(logits.chunks_exact(classes.max(1)))
-            .map(|(record, logits)| {
-                let correct = largest(logits) == Some(set.label(record));
-                Score { value: f64::from(u8::from(correct)), weight: 1.0 }
-            })
-            .collect()
+        let images = self.batch_of(self.pixels(set, &draws, Variations::All), draws.len());
+        let logits = model.logits(Tensor::from_data(images, device));
+        let [_, classes] = logits.dims();
+        let logits = numbers(logits);
+        let right = records
+            .zip(logits.chunks_exact(classes))
+            .map(|(record, logits)| largest(logits) == Some(set.label(record)));
+        right.map(|right| Score::of(f64::from(u8::from(right)))).collect()
+    }
+
+    fn batch_norm_epsilon(&self) -> Option<f64> {
+        self.batch_norm_epsilon
     }
 
     fn fingerprint(&self) -> u32 {
@@ -286,13 +287,12 @@ mod tests {
     #[test]
     fn images_of_a_batch_and_their_labels_are_mixed_alike() {
         let (whole, mixed) = (task(Variation { mixing: Mixing::NONE, ..all() }), task(all()));
-        let device = Device::flex();
-        let (plain, labels) = whole.batch(&batch(), 5, &device);
+        let ImageBatch { images: plain, labels } = whole.load(&batch(), 5);
         assert_eq!((labels.own_share, &labels.classes), (None, &vec![0, 1, 1, 0, 0, 1, 0, 1]));
-        let (images, labels) = mixed.batch(&batch(), 5, &device);
+        let ImageBatch { images, labels } = mixed.load(&batch(), 5);
         let share = labels.own_share.unwrap() as f32;
         assert!((0.001..0.999).contains(&share), "{share}");
-        let numbers = |images: Tensor<4>| -> Vec<f32> { images.into_data().try_into_vec().unwrap() };
+        let numbers = |images: TensorData| -> Vec<f32> { images.try_into_vec().unwrap() };
         let (plain, images) = (numbers(plain), numbers(images));
         let partners = plain.chunks(SHAPE.values()).rev().flatten();
         for ((own, partner), mixed) in plain.iter().zip(partners).zip(images) {

@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
 
 /// The classes of a batch of images.
+#[derive(Clone, Debug)]
 pub(super) struct Labels {
     /// Of each image.
     pub(super) classes: Vec<i64>,

@@ -5,12 +5,21 @@ mod labels;
 mod pictures;
 mod stems;
 mod text;
-mod tutor;
 mod windows;
 mod words;
 
-pub use images::ImageTask;
-pub use stems::StemsTask;
-pub use text::TextTask;
-pub use tutor::{ByteTutor, ImageTutor, Tutor};
-pub use words::WordTask;
+pub use images::{ImageBatch, ImageTask};
+pub use stems::{StemBatch, StemsTask};
+pub(crate) use text::next_bytes;
+pub use text::{ByteBatch, TextTask};
+pub use words::{WordBatch, WordTask};
+
+use burn::tensor::Tensor;
+
+/// The numbers of a tensor, in memory order.
+///
+/// # Panics
+/// If the tensor cannot be read, which would otherwise leave nothing to score.
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("float32 was asked for")
+}

@@ -5,12 +5,14 @@ use std::ops::Range;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit_burn::nn::{cross_entropy, distilled_cross_entropy};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
+use fewbit_burn::train::{BatchRecord, Direction, Metric, Score, Split, Task};
 
-use super::tutor::ByteTutor;
-use super::windows::Windows;
+use super::windows::{self, InputsAndTargets, Windows};
 use crate::data::TextSet;
 use crate::models::ByteLanguageModel;
+
+/// Windows of bytes, and the bytes that follow each.
+pub type ByteBatch = InputsAndTargets<u8>;
 
 /// A byte-level language model with its text; the validation split is the end of the training part.
 ///
@@ -20,7 +22,6 @@ pub struct TextTask<F> {
     build: F,
     text: Windows<u8>,
     fingerprint: u32,
-    tutor: Option<ByteTutor>,
 }
 
 impl<F> TextTask<F> {
@@ -31,19 +32,7 @@ impl<F> TextTask<F> {
         let mut train = text.train;
         let validation = train.split_off(train.len().saturating_sub(validation));
         let text = Windows { train, validation, test: text.test, context: context.max(1) };
-        Self { build, text, fingerprint, tutor: None }
-    }
-
-    /// The same task, learned from a trained network, too.
-    #[must_use]
-    pub fn with_tutor(mut self, tutor: Option<ByteTutor>) -> Self {
-        self.tutor = tutor;
-        self
-    }
-
-    /// The bytes of a training batch and those that follow them: `[records, context]`.
-    fn batch(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> [Tensor<2, Int>; 2] {
-        self.text.batch(batch, seed).map(|windows| tensor(&windows, device))
+        Self { build, text, fingerprint }
     }
 }
 
@@ -54,69 +43,73 @@ fn tensor(windows: &[Vec<u8>], device: &Device) -> Tensor<2, Int> {
     Tensor::from_data(TensorData::new(bytes, shape), device)
 }
 
-/// One row of logits for each token.
-fn rows(logits: Tensor<3>) -> Tensor<2> {
+/// The logits of the next byte after each byte of `windows`, a row for each: `[windows · length, 256]`.
+pub(crate) fn next_bytes<M: ByteLanguageModel>(model: &M, windows: &[Vec<u8>], device: &Device) -> Tensor<2> {
+    let logits = model.logits(tensor(windows, device));
     let [records, length, classes] = logits.dims();
     logits.reshape([records * length, classes])
 }
 
 impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
     type Model = M;
+    type Batch = ByteBatch;
+    /// The logit of each next byte: `[records · context, 256]`.
+    type Output = Tensor<2>;
 
     fn init(&self, device: &Device) -> M {
         (self.build)(device)
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::BitsPerByte
     }
 
     fn training_records(&self) -> usize {
         self.text.training_records()
     }
 
-    fn evaluation_records(&self, split: Split) -> usize {
-        self.text.evaluation_records(split)
+    fn validation_records(&self) -> usize {
+        self.text.evaluation_records(Split::Validation)
     }
 
-    fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let [inputs, targets] = self.batch(batch, seed, device);
-        let (logits, targets) = (rows(model.logits(inputs)), targets.flatten(0, 1));
-        let Some(tutor) = &self.tutor else { return cross_entropy(logits, targets) };
-        let [plain, _] = self.batch(batch, seed, &tutor.device);
-        let predicted = Tensor::from_inner(rows(tutor.predict(plain)));
-        distilled_cross_entropy(logits, targets, predicted, tutor.share)
+    fn test_records(&self) -> usize {
+        self.text.evaluation_records(Split::Test)
+    }
+
+    fn batch(&self, records: &[BatchRecord], seed: u64) -> ByteBatch {
+        self.text.batch(records, seed)
+    }
+
+    fn forward(&self, model: &M, [inputs, _]: &ByteBatch, device: &Device) -> Tensor<2> {
+        next_bytes(model, inputs, device)
+    }
+
+    fn loss(&self, logits: Tensor<2>, [_, targets]: &ByteBatch) -> Tensor<1> {
+        let targets = tensor(targets, &logits.device()).flatten(0, 1);
+        cross_entropy(logits, targets)
     }
 
     fn distilled_loss(
         &self,
-        model: &M,
-        teacher: &Teacher<M>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        let [inputs, targets] = self.batch(batch, seed, device);
-        let [plain, _] = self.batch(batch, seed, &teacher.device);
-        let predicted = Tensor::from_inner(rows(teacher.model.logits(plain)));
-        let logits = rows(model.logits(inputs));
-        distilled_cross_entropy(logits, targets.flatten(0, 1), predicted, teacher.share)
+        logits: Tensor<2>,
+        taught: Tensor<2>,
+        [_, targets]: &ByteBatch,
+        share: f64,
+    ) -> Option<Tensor<1>> {
+        let targets = tensor(targets, &logits.device()).flatten(0, 1);
+        Some(distilled_cross_entropy(logits, targets, Tensor::from_inner(taught), share))
     }
 
+    fn metric(&self) -> Metric {
+        Metric::new("bits_per_byte", Direction::SmallerIsBetter)
+    }
+
+    /// The bits of each window.
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
-        let mut scores = Vec::with_capacity(records.len());
-        for windows in self.text.evaluated(split, records) {
+        let windows = self.text.evaluated(split, records).map(|windows| {
             let [inputs, targets] = windows.map(|windows| tensor(&windows, device));
             let [_, length] = inputs.dims();
-            let logits = log_softmax(model.logits(inputs), 2);
-            let picked = logits.gather(2, targets.unsqueeze_dim(2));
-            let nats: Vec<f32> = picked.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
-            scores.extend(nats.chunks_exact(length).map(|window| {
-                let sum: f64 = window.iter().map(|&nat| f64::from(nat)).sum();
-                Score { value: -sum / std::f64::consts::LN_2, weight: length as f64 }
-            }));
-        }
-        scores
+            let nats = log_softmax(model.logits(inputs), 2).gather(2, targets.unsqueeze_dim(2)).neg();
+            let bits = |score: Score| Score { value: score.value / std::f64::consts::LN_2, ..score };
+            windows::scores(nats, length).into_iter().map(bits)
+        });
+        windows.flatten().collect()
     }
 
     fn fingerprint(&self) -> u32 {
@@ -128,7 +121,7 @@ impl<M: ByteLanguageModel, F: Fn(&Device) -> M> Task for TextTask<F> {
 mod tests {
     use super::*;
     use burn::module::{Module, Param};
-    use fewbit_burn::train::{evaluate, mean};
+    use fewbit_burn::train::evaluate;
 
     /// Gives every byte the same chance, whatever came before.
     #[derive(Module, Debug)]
@@ -159,7 +152,7 @@ mod tests {
                 let scores = evaluate(&task, &task.init(&device), Split::Test, batch_size, &device);
                 let weight: f64 = scores.iter().map(|score| score.weight).sum();
                 assert_eq!(weight, test as f64 - 1.0, "{test} bytes, {batch_size} at once");
-                assert!((mean(&scores) - 8.0).abs() < 1e-5);
+                assert!((task.combine(&scores).unwrap() - 8.0).abs() < 1e-5);
             }
         }
     }
@@ -171,7 +164,8 @@ mod tests {
         let last = task.training_records() - 1;
         for epoch in 0..40 {
             let batch = [BatchRecord { epoch, index: 0 }, BatchRecord { epoch, index: last }];
-            let loss: f32 = task.loss(&model, &batch, 1, &device).into_scalar();
+            let batch = task.batch(&batch, 1);
+            let loss: f32 = task.loss(task.forward(&model, &batch, &device), &batch).into_scalar();
             assert!((loss - 256f32.ln()).abs() < 1e-4);
         }
     }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use fewbit_burn::train::{BatchRecord, Split, permutation};
+use burn::tensor::Tensor;
+use fewbit_burn::train::{BatchRecord, Score, Split, permutation};
+
+use super::numbers;
 
 /// The parts of a text. A record of it is a window of `context` tokens, each predicted from those before it in the
 /// window.
@@ -56,11 +59,17 @@ impl<T: Copy> Windows<T> {
     }
 
     fn part(&self, split: Split) -> &[T] {
-        match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        }
+        if split == Split::Validation { &self.validation } else { &self.test }
     }
+}
+
+/// The score of each window of `length` tokens, given the nats of each token, window by window.
+pub(super) fn scores<const D: usize>(nats: Tensor<D>, length: usize) -> Vec<Score> {
+    let score = |window: &[f32]| Score {
+        value: window.iter().map(|&nat| f64::from(nat)).sum(),
+        weight: length as f64,
+    };
+    numbers(nats).chunks_exact(length).map(score).collect()
 }
 
 fn windows<T: Copy>(

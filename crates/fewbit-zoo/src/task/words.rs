@@ -3,11 +3,14 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
+use fewbit_burn::train::{BatchRecord, Direction, Metric, Score, Split, Task, mean};
 
-use super::windows::Windows;
+use super::windows::{self, InputsAndTargets, Windows};
 use crate::data::WordSet;
-use crate::models::WordLanguageModel;
+use crate::models::{WordLanguageModel, WordScores};
+
+/// Windows of words, and the words that follow each.
+pub type WordBatch = InputsAndTargets<u32>;
 
 /// A word-level language model with its text.
 ///
@@ -42,52 +45,63 @@ impl<F> WordTask<F> {
 
 impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
     type Model = M;
+    type Batch = WordBatch;
+    type Output = M::Scores;
 
     fn init(&self, device: &Device) -> M {
         (self.build)(device)
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::Perplexity
     }
 
     fn training_records(&self) -> usize {
         self.text.training_records()
     }
 
-    fn evaluation_records(&self, split: Split) -> usize {
-        self.text.evaluation_records(split)
+    fn validation_records(&self) -> usize {
+        self.text.evaluation_records(Split::Validation)
     }
 
-    fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let [words, targets] = self.text.batch(batch, seed);
-        model.nats(&words, &targets, device).mean()
+    fn test_records(&self) -> usize {
+        self.text.evaluation_records(Split::Test)
+    }
+
+    fn batch(&self, records: &[BatchRecord], seed: u64) -> WordBatch {
+        self.text.batch(records, seed)
+    }
+
+    fn forward(&self, model: &M, [words, _]: &WordBatch, device: &Device) -> M::Scores {
+        model.scores(words, device)
+    }
+
+    fn loss(&self, scores: M::Scores, [_, targets]: &WordBatch) -> Tensor<1> {
+        scores.nats(&targets.concat()).mean()
     }
 
     fn distilled_loss(
         &self,
-        model: &M,
-        teacher: &Teacher<M>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        let [words, targets] = self.text.batch(batch, seed);
-        model.distilled_nats(&words, &targets, teacher, device)
+        scores: M::Scores,
+        taught: M::Scores,
+        [_, targets]: &WordBatch,
+        share: f64,
+    ) -> Option<Tensor<1>> {
+        Some(scores.distilled_nats(&targets.concat(), &taught, share))
     }
 
+    fn metric(&self) -> Metric {
+        Metric::new("perplexity", Direction::SmallerIsBetter)
+    }
+
+    /// The nats of each window.
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {
-        let mut scores = Vec::with_capacity(records.len());
-        for [words, targets] in self.text.evaluated(split, records) {
+        let windows = self.text.evaluated(split, records).map(|[words, targets]| {
             let length = words.first().map_or(0, Vec::len);
-            let nats = model.nats(&words, &targets, device);
-            let nats: Vec<f32> = nats.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
-            scores.extend(nats.chunks_exact(length).map(|window| Score {
-                value: window.iter().map(|&nat| f64::from(nat)).sum(),
-                weight: length as f64,
-            }));
-        }
-        scores
+            windows::scores(model.scores(&words, device).nats(&targets.concat()), length)
+        });
+        windows.flatten().collect()
+    }
+
+    /// e to the mean nats per word; a finite number, whatever the network predicts, as rows hold no infinity.
+    fn combine(&self, scores: &[Score]) -> Option<f64> {
+        Some(mean(scores)?.exp().min(f64::MAX))
     }
 
     fn fingerprint(&self) -> u32 {
@@ -99,7 +113,7 @@ impl<M: WordLanguageModel, F: Fn(&Device) -> M> Task for WordTask<F> {
 mod tests {
     use super::*;
     use burn::module::{Module, Param};
-    use fewbit_burn::train::{evaluate, mean};
+    use fewbit_burn::train::evaluate;
 
     const VOCABULARY: usize = 8;
 
@@ -109,24 +123,30 @@ mod tests {
         logit: Param<Tensor<1>>,
     }
 
+    /// Logarithms of even probabilities, which know their words no longer.
+    #[derive(Clone)]
+    struct Even(Tensor<1>);
+
     impl WordLanguageModel for Uniform {
+        type Scores = Even;
+
+        fn scores(&self, sequences: &[Vec<u32>], _: &Device) -> Even {
+            assert!(sequences.iter().flatten().all(|&word| (word as usize) < VOCABULARY));
+            Even(self.logit.val())
+        }
+
         fn vocabulary(&self) -> usize {
             VOCABULARY
         }
+    }
 
-        fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], _: &Device) -> Tensor<1> {
-            assert!(sequences.iter().flatten().all(|&word| (word as usize) < VOCABULARY));
-            self.logit.val().repeat(&[targets.concat().len()]) + (VOCABULARY as f64).ln()
+    impl WordScores for Even {
+        fn nats(&self, targets: &[u32]) -> Tensor<1> {
+            self.0.clone().repeat(&[targets.len()]) + (VOCABULARY as f64).ln()
         }
 
-        fn distilled_nats(
-            &self,
-            sequences: &[Vec<u32>],
-            targets: &[Vec<u32>],
-            _: &Teacher<Self>,
-            device: &Device,
-        ) -> Tensor<1> {
-            self.nats(sequences, targets, device).mean()
+        fn distilled_nats(&self, targets: &[u32], _: &Self, _: f64) -> Tensor<1> {
+            self.nats(targets).mean()
         }
     }
 
@@ -160,7 +180,7 @@ mod tests {
                 let weight: f64 = scores.iter().map(|score| score.weight).sum();
                 assert_eq!(weight, test as f64 - 1.0, "{test} words, {batch_size} at once");
                 // Of eight words with one chance the perplexity is eight.
-                assert!((mean(&scores).exp() - 8.0).abs() < 1e-4);
+                assert!((task.combine(&scores).unwrap() - 8.0).abs() < 1e-4);
             }
         }
     }
@@ -172,7 +192,8 @@ mod tests {
         let last = task.training_records() - 1;
         for epoch in 0..40 {
             let batch = [BatchRecord { epoch, index: 0 }, BatchRecord { epoch, index: last }];
-            let loss: f32 = task.loss(&model, &batch, 1, &device).into_scalar();
+            let batch = task.batch(&batch, 1);
+            let loss: f32 = task.loss(task.forward(&model, &batch, &device), &batch).into_scalar();
             assert!((loss - 8f32.ln()).abs() < 1e-4);
         }
     }
@@ -192,10 +213,11 @@ mod tests {
         let (task, device) = (task(65), Device::flex().autodiff());
         let model = task.init(&device);
         let plain = Device::flex();
-        let batch = [BatchRecord { epoch: 0, index: 2 }];
+        let batch = task.batch(&[BatchRecord { epoch: 0, index: 2 }], 1);
         for share in [0.0, 0.3, 1.0] {
-            let teacher = Teacher { model: uniform(&plain), share, device: plain.clone() };
-            let loss: f32 = task.distilled_loss(&model, &teacher, &batch, 1, &device).into_scalar();
+            let taught = task.forward(&uniform(&plain), &batch, &plain);
+            let found = task.forward(&model, &batch, &device);
+            let loss: f32 = task.distilled_loss(found, taught, &batch, share).unwrap().into_scalar();
             assert!((loss - 8f32.ln()).abs() < 1e-4, "{share}: {loss}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use fewbit_burn::train::{Method, ResultRow};
+use fewbit_burn::train::{Method, Metric, ResultRow};
 use toml::Value;
 
 use super::spread::Spread;
@@ -26,7 +26,7 @@ pub(super) struct Group {
     /// The values of the table's keys; `None` where the runs have no such setting.
     pub(super) values: Vec<Option<Value>>,
     pub(super) method: Method,
-    pub(super) metric: String,
+    pub(super) metric: Metric,
     pub(super) value: Spread,
     pub(super) bytes: Spread,
     /// Mean bytes of the float values over mean bytes of the files.
@@ -74,9 +74,9 @@ impl Table {
     }
 
     /// The metric of all groups, if they have one in common.
-    pub(super) fn metric(&self) -> Option<&str> {
-        let first = self.groups.first()?.metric.as_str();
-        self.groups.iter().all(|group| group.metric == first).then_some(first)
+    pub(super) fn metric(&self) -> Option<&Metric> {
+        let first = &self.groups.first()?.metric;
+        self.groups.iter().all(|group| group.metric == *first).then_some(first)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fewbit_burn::train::{Method, ResultRow};
+use fewbit_burn::train::{Method, Metric, ResultRow};
 use serde::Serialize;
 use toml::Value;
 
@@ -23,7 +23,8 @@ pub(super) struct Report<'a> {
 struct GroupReport<'a> {
     settings: BTreeMap<&'a str, &'a Value>,
     method: Method,
-    metric: &'a str,
+    #[serde(flatten)]
+    metric: &'a Metric,
     value: Spread,
     bytes: Spread,
     ratio: f64,

@@ -69,7 +69,7 @@ pub(super) fn csv(table: &Table) -> String {
         let Spread { mean, standard_deviation, n, .. } = group.value;
         line.extend([
             group.method.title().to_owned(),
-            group.metric.clone(),
+            group.metric.name.to_string(),
             mean.to_string(),
             standard_deviation.map(|deviation| deviation.to_string()).unwrap_or_default(),
             n.to_string(),
@@ -100,9 +100,9 @@ fn quoted(cell: &str) -> String {
 /// The head and one line per group, for people.
 pub(super) fn cells(table: &Table) -> Vec<Vec<String>> {
     let common = table.metric();
-    let title = common.map_or("value", metric::title);
+    let title = common.map_or("value".to_owned(), metric::title);
     let mut head = table.keys.clone();
-    head.extend(["method", title, "n", "bytes", "ratio", "mean bits", "minutes"].map(str::to_owned));
+    head.extend(["method", &title, "n", "bytes", "ratio", "mean bits", "minutes"].map(str::to_owned));
     let mut lines = vec![head];
     for group in &table.groups {
         let mut line = settings(group, NOTHING);

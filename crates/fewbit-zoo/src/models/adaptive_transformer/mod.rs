@@ -17,9 +17,8 @@ use burn::module::Module;
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use fewbit_burn::nn::LayerNorm;
-use fewbit_burn::train::Teacher;
 
-use super::{TransformerBlock, WordLanguageModel};
+use super::{TransformerBlock, WordLanguageModel, WordScores};
 
 /// Chances of the next word: vectors of words, layers, norm, adaptive softmax over the same vectors.
 #[derive(Module, Debug)]
@@ -87,25 +86,33 @@ fn positions(length: usize, dim: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, [length, dim]), device)
 }
 
+/// The states at each position, and the vectors that turn them into scores of words.
+#[derive(Clone, Debug)]
+pub struct AdaptiveScores {
+    words: AdaptiveWords,
+    /// `[N·T, dim]`.
+    states: Tensor<2>,
+}
+
 impl WordLanguageModel for AdaptiveTransformer {
+    type Scores = AdaptiveScores;
+
+    fn scores(&self, sequences: &[Vec<u32>], device: &Device) -> AdaptiveScores {
+        AdaptiveScores { states: self.states(sequences, device), words: self.words.clone() }
+    }
+
     fn vocabulary(&self) -> usize {
         self.words.vocabulary()
     }
+}
 
-    fn nats(&self, sequences: &[Vec<u32>], targets: &[Vec<u32>], device: &Device) -> Tensor<1> {
-        self.words.nats(self.states(sequences, device), &targets.concat(), device)
+impl WordScores for AdaptiveScores {
+    fn nats(&self, targets: &[u32]) -> Tensor<1> {
+        self.words.nats(self.states.clone(), targets, &self.states.device())
     }
 
-    fn distilled_nats(
-        &self,
-        sequences: &[Vec<u32>],
-        targets: &[Vec<u32>],
-        teacher: &Teacher<Self>,
-        device: &Device,
-    ) -> Tensor<1> {
-        let taught = teacher.model.states(sequences, &teacher.device);
-        let states = self.states(sequences, device);
-        let teacher_words = (&teacher.model.words, taught);
-        self.words.distilled_nats(states, &targets.concat(), teacher_words, teacher.share, device)
+    fn distilled_nats(&self, targets: &[u32], teacher: &Self, share: f64) -> Tensor<1> {
+        let taught = (&teacher.words, teacher.states.clone());
+        self.words.distilled_nats(self.states.clone(), targets, taught, share, &self.states.device())
     }
 }

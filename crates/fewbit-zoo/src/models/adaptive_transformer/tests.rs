@@ -120,7 +120,7 @@ fn nats_are_those_of_the_chances_in_whichever_band_the_target_is() {
         let picked = Tensor::<1, Int>::from_ints(picked.as_slice(), &device).unsqueeze_dim(1);
         let log = log_probabilities(&model, &words, &device).gather(1, picked);
         let expected = values(log.squeeze_dim::<1>(1).neg());
-        let found = values(model.nats(&words, &targets, &device));
+        let found = values(model.scores(&words, &device).nats(&targets.concat()));
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found}, {expected}");
         }
@@ -141,9 +141,10 @@ fn distilled_nats_are_those_of_the_chances_of_all_words() {
         let config = AdaptiveTransformerConfig { cutoffs, dropout: 0.0, ..small() };
         let model = config.init(&device);
         for share in [0.0, 0.4, 1.0] {
-            let teacher = Teacher { model: config.init(&plain), share, device: plain.clone() };
-            let found = model.distilled_nats(&words, &targets, &teacher, &device);
-            let predicted = Tensor::from_inner(log_probabilities(&teacher.model, &words, &plain));
+            let teacher = config.init(&plain);
+            let taught = teacher.scores(&words, &plain);
+            let found = model.scores(&words, &device).distilled_nats(&targets.concat(), &taught, share);
+            let predicted = Tensor::from_inner(log_probabilities(&teacher, &words, &plain));
             let log = log_probabilities(&model, &words, &device);
             let soft = (predicted.exp() * log.clone()).sum_dim(1).mean().neg();
             let hard = log.gather(1, picked.clone().unsqueeze_dim(1)).mean().neg();
@@ -182,7 +183,7 @@ fn a_later_word_does_not_change_an_earlier_loss() {
     let device = Device::default();
     device.seed(0);
     let model = small().init(&device);
-    let nats = |last: u32| values(model.nats(&[vec![5, 0, 7, last]], &[vec![0, 7, 9, 1]], &device));
+    let nats = |last: u32| values(model.scores(&[vec![5, 0, 7, last]], &device).nats(&[0, 7, 9, 1]));
     let (one, other) = (nats(2), nats(11));
     assert_eq!(one[..3], other[..3]);
     assert_ne!(one[3], other[3]);
@@ -220,7 +221,7 @@ fn a_step_down_the_gradient_lowers_the_loss() {
     let words: Vec<Vec<u32>> =
         (0..4u32).map(|row| (0..12).map(|i| (row * 5 + i * 7) % 12).collect()).collect();
     let mut optimizer = AdamConfig::new().init();
-    let loss = |model: &AdaptiveTransformer| model.nats(&words, &words, &device).mean();
+    let loss = |model: &AdaptiveTransformer| model.scores(&words, &device).nats(&words.concat()).mean();
     let first: f32 = loss(&model).into_scalar();
     for _ in 0..80 {
         let gradients = GradientsParams::from_grads(loss(&model).backward(), &model);

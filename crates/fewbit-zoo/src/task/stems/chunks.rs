@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::stems::SOURCES;
 use crate::models::Separator;
+use crate::task::numbers;
 
 /// The part of a chunk that it has in common with the next.
 const OVERLAP: usize = 4;
@@ -39,7 +40,7 @@ pub(super) fn separate_in_chunks<M: Separator>(
         let chunk = Tensor::from_data(TensorData::new(chunk, [1, channels, length]), device);
         let estimate = model.separate(chunk);
         assert_eq!(estimate.dims(), [1, SOURCES.len(), channels, length], "shape of the sources");
-        let estimate: Vec<f32> = estimate.into_data().convert::<f32>().try_into_vec().unwrap_or_default();
+        let estimate = numbers(estimate);
         for (sum, estimate) in sum.chunks_exact_mut(frames).zip(estimate.chunks_exact(length)) {
             for ((sum, sample), weight) in sum[start..end].iter_mut().zip(estimate).zip(&ramp) {
                 *sum += weight * sample;

@@ -6,7 +6,7 @@ mod sdr;
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fewbit_burn::train::{BatchRecord, Metric, Score, Split, Task, Teacher};
+use fewbit_burn::train::{BatchRecord, Direction, Metric, Score, Split, Task};
 
 use self::chunks::separate_in_chunks;
 use self::sdr::median_sdr;
@@ -58,26 +58,18 @@ impl<F> StemsTask<F> {
         Self { build, format, train, validation, test, cuts, segments, augmentation, fingerprint }
     }
 
-    /// The varied sources of a training batch, `[batch, sources, channels, time]`.
-    fn sources(&self, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<4> {
-        let batch: Vec<_> = batch
-            .iter()
-            .map(|&BatchRecord { epoch, index }| {
-                (self.cuts[index], Draw { seed, epoch, record: index as u64 })
-            })
-            .collect();
-        let (channels, length) = (self.format.channels, self.segments.length);
-        let shape = [batch.len(), SOURCES.len(), channels, length];
-        let mut samples = vec![0.0; shape.iter().product()];
-        write_batch(&self.train, &batch, self.augmentation, channels, &mut samples);
-        Tensor::from_data(TensorData::new(samples, shape), device)
-    }
-
     fn tracks(&self, split: Split) -> &[Track] {
-        match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        }
+        if split == Split::Validation { &self.validation } else { &self.test }
+    }
+}
+
+/// The varied sources of training pieces, which are the labels of their mixtures: `[batch, sources, channels, time]`.
+#[derive(Clone, Debug)]
+pub struct StemBatch(TensorData);
+
+impl StemBatch {
+    fn sources(&self, device: &Device) -> Tensor<4> {
+        Tensor::from_data(self.0.clone(), device)
     }
 }
 
@@ -93,41 +85,55 @@ fn distance(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
 
 impl<M: Separator, F: Fn(&Device) -> M> Task for StemsTask<F> {
     type Model = M;
+    type Batch = StemBatch;
+    /// The estimated sources: `[batch, sources, channels, time]`.
+    type Output = Tensor<4>;
 
     fn init(&self, device: &Device) -> M {
         (self.build)(device)
-    }
-
-    fn metric(&self) -> Metric {
-        Metric::SignalToDistortion
     }
 
     fn training_records(&self) -> usize {
         self.cuts.len()
     }
 
-    fn evaluation_records(&self, split: Split) -> usize {
-        self.tracks(split).len()
+    fn validation_records(&self) -> usize {
+        self.validation.len()
     }
 
-    fn loss(&self, model: &M, batch: &[BatchRecord], seed: u64, device: &Device) -> Tensor<1> {
-        let sources = self.sources(batch, seed, device);
-        distance(model.separate(mixed(sources.clone())), sources)
+    fn test_records(&self) -> usize {
+        self.test.len()
     }
 
-    fn distilled_loss(
-        &self,
-        model: &M,
-        teacher: &Teacher<M>,
-        batch: &[BatchRecord],
-        seed: u64,
-        device: &Device,
-    ) -> Tensor<1> {
-        let sources = self.sources(batch, seed, device);
-        let mixture = mixed(sources.clone());
-        let taught = Tensor::from_inner(teacher.model.separate(mixture.clone().inner()));
-        let found = model.separate(mixture);
-        distance(found.clone(), taught) * teacher.share + distance(found, sources) * (1.0 - teacher.share)
+    fn batch(&self, records: &[BatchRecord], seed: u64) -> StemBatch {
+        let cuts: Vec<_> = records
+            .iter()
+            .map(|&BatchRecord { epoch, index }| {
+                (self.cuts[index], Draw { seed, epoch, record: index as u64 })
+            })
+            .collect();
+        let (channels, length) = (self.format.channels, self.segments.length);
+        let shape = [records.len(), SOURCES.len(), channels, length];
+        let mut samples = vec![0.0; shape.iter().product()];
+        write_batch(&self.train, &cuts, self.augmentation, channels, &mut samples);
+        StemBatch(TensorData::new(samples, shape))
+    }
+
+    fn forward(&self, model: &M, batch: &StemBatch, device: &Device) -> Tensor<4> {
+        model.separate(mixed(batch.sources(device)))
+    }
+
+    fn loss(&self, found: Tensor<4>, batch: &StemBatch) -> Tensor<1> {
+        let sources = batch.sources(&found.device());
+        distance(found, sources)
+    }
+
+    fn distance(&self, found: Tensor<4>, taught: Tensor<4>) -> Option<Tensor<1>> {
+        Some(distance(found, Tensor::from_inner(taught)))
+    }
+
+    fn metric(&self) -> Metric {
+        Metric::new("sdr_db", Direction::LargerIsBetter).with_unit("dB")
     }
 
     fn evaluate(&self, model: &M, split: Split, records: Range<usize>, device: &Device) -> Vec<Score> {

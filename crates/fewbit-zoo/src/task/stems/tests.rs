@@ -1,5 +1,5 @@
 use burn::module::{Module, Param};
-use fewbit_burn::train::{evaluate, mean};
+use fewbit_burn::train::evaluate;
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_tenth_that_is_missing_is_twenty_decibels_however_the_track_is_cut() {
             let scores = evaluate(&task, &model, split, 3, &device);
             assert_eq!(scores.len(), 1);
             assert_eq!(scores[0].weight, 1.0);
-            assert!((mean(&scores) - 20.0).abs() < 1e-3, "{frames}, {length}: {scores:?}");
+            assert!((task.combine(&scores).unwrap() - 20.0).abs() < 1e-3, "{frames}, {length}: {scores:?}");
         }
     }
 }
@@ -80,8 +80,8 @@ fn a_batch_is_a_function_of_seed_epoch_and_record() {
     assert_eq!(task.training_records(), 17);
     let model = task.init(&device);
     let loss = |epoch, seed| -> f32 {
-        let batch = [3, 16].map(|index| BatchRecord { epoch, index });
-        task.loss(&model, &batch, seed, &device).into_scalar()
+        let batch = task.batch(&[3, 16].map(|index| BatchRecord { epoch, index }), seed);
+        task.loss(task.forward(&model, &batch, &device), &batch).into_scalar()
     };
     assert_eq!(loss(0, 1), loss(0, 1));
     assert_ne!(loss(0, 1), loss(1, 1));
@@ -93,15 +93,16 @@ fn a_batch_is_a_function_of_seed_epoch_and_record() {
 fn the_loss_is_the_mean_distance_to_the_sources() {
     let device = Device::flex().autodiff();
     let task = task(0.0, 10, 30);
-    let (model, batch) = (task.init(&device), [BatchRecord { epoch: 0, index: 5 }]);
-    let sources = task.sources(&batch, 1, &device);
+    let (model, batch) = (task.init(&device), task.batch(&[BatchRecord { epoch: 0, index: 5 }], 1));
+    let sources = batch.sources(&device);
     assert_eq!(sources.dims(), [1, 4, 2, 30]);
     let amplitude: f32 = sources.abs().mean().into_scalar();
-    let loss: f32 = task.loss(&model, &batch, 1, &device).into_scalar();
+    let found = task.forward(&model, &batch, &device);
+    let loss: f32 = task.loss(found.clone(), &batch).into_scalar();
     assert!(loss > 0.0 && (loss - amplitude).abs() < 1e-6, "{loss}, {amplitude}");
     let inner = Device::flex();
-    let teacher = Teacher { model: task.init(&inner), share: 0.75, device: inner };
-    let distilled: f32 = task.distilled_loss(&model, &teacher, &batch, 1, &device).into_scalar();
+    let taught = task.forward(&task.init(&inner), &batch, &inner);
+    let distilled: f32 = task.distilled_loss(found, taught, &batch, 0.75).unwrap().into_scalar();
     // Three quarters are at the teacher's silence already.
     assert!((distilled - 0.25 * amplitude).abs() < 1e-6, "{distilled}, {amplitude}");
 }
