@@ -145,7 +145,12 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     let (float, file) = (&rows[0], &rows[rows.len() - 1]);
     assert!(file.bytes <= BUDGET, "{} bytes", file.bytes);
-    assert!(float.value < 2.0 * NOISE && file.value < 1.2 * float.value, "{} and {} mm", float.value, file.value);
+    assert!(
+        float.value < 2.0 * NOISE && file.value < 1.2 * float.value,
+        "{} and {} mm",
+        float.value,
+        file.value
+    );
     Ok(())
 }
 

@@ -74,7 +74,8 @@ words! {
 
 /// The settings of a run: float steps first, then steps with weights made small.
 ///
-/// The defaults are those of a recipe that sets nothing; every setting has a builder method.
+/// The defaults are those of a recipe that sets nothing, but for `storage`, which leaves floats as they are. Every setting has a
+/// builder method.
 ///
 /// ```
 /// use fewbit_burn::train::{OptimizerKind, TrainConfig};

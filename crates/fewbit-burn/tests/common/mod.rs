@@ -135,6 +135,10 @@ impl Task for StripesTask {
         let right = predicted.iter().zip(&batch.labels).map(|(found, label)| found == label);
         right.map(|right| Score::of(f64::from(u8::from(right)))).collect()
     }
+
+    fn fingerprint(&self) -> u32 {
+        self.records as u32
+    }
 }
 
 /// A run of a second.
