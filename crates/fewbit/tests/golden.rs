@@ -97,7 +97,8 @@ fn ranged(
 
 /// Symmetric ranges of 64 channels: half-widths of eight values from 1/4 on.
 fn many_ends() -> Vec<(f32, f32)> {
-    let half_widths = (0..64u8).map(|channel| 0.25 + 0.125 * f32::from(channel * channel % 61 % 8));
+    let half_widths =
+        (0..64u8).map(|channel| 0.25 + 0.125 * f32::from(channel.wrapping_mul(channel) % 61 % 8));
     half_widths.map(|a| (-a, a)).collect()
 }
 

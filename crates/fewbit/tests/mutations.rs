@@ -1,7 +1,6 @@
 //! A million forged files, and the corpus of the fuzz targets.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use fewbit::arbitrary::{self, LIMITS, fit, repair};
 use fewbit::container::verify_with_limits;
@@ -135,36 +134,32 @@ fn mutate(sample: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 }
 
 #[test]
-fn a_million_forged_files_are_read_or_refused_in_no_time() {
+fn a_million_forged_files_are_read_or_refused() {
     const THREADS: u64 = 2;
     const ROUNDS: usize = 1_000_000 / THREADS as usize;
     let samples = samples();
     let run = |seed| {
         let mut numbers = Numbers::seeded(seed);
-        let (mut read, mut sums, mut slowest) = (0, 0, Duration::ZERO);
+        let (mut read, mut sums) = (0, 0);
         for round in 0..ROUNDS {
             let bytes = mutate(&samples[round % samples.len()], &mut numbers);
-            let start = Instant::now();
             match verify_with_limits(&bytes, &LIMITS).map_err(|fault| fault.source) {
                 Ok(()) => read += 1,
                 Err(ReadError::ChecksumMismatch { .. }) => sums += 1,
                 Err(_) => {}
             }
-            slowest = slowest.max(start.elapsed());
         }
-        (read, sums, slowest)
+        (read, sums)
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|seed| scope.spawn(move || run(seed))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    for (read, sums, slowest) in results {
+    for (read, sums) in results {
         // Changed codes and floats are still a file; were none read, the mutations would be too coarse.
         assert!((ROUNDS / 100..ROUNDS * 9 / 10).contains(&read), "{read} of {ROUNDS} were read");
         // Nearly all were judged by their structure, not by a sum.
         assert!(sums < ROUNDS / 5, "{sums} of {ROUNDS} had a wrong check sum");
-        // Microseconds, in truth; the bound leaves room for a machine that is busy with other things.
-        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     }
 }
 

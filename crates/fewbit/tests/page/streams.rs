@@ -33,7 +33,7 @@ impl<'b, 'a> Bits<'b, 'a> {
 
     /// Goes to the next byte.
     fn end(mut self) {
-        while self.bit % 8 > 0 {
+        while !self.bit.is_multiple_of(8) {
             assert_eq!(self.next(), 0, "padding");
         }
         self.bytes.at += self.bit / 8;
@@ -165,7 +165,7 @@ fn listed(bytes: &mut Bytes<'_>, total: usize) -> Vec<usize> {
     let mut rest = total;
     for symbol in others {
         let guess = a.midpoint(b + 1);
-        assert_eq!(guess, (a + b + 1) / 2);
+        assert_eq!(guess, (a + b).div_ceil(2));
         let y = 11 * z / 256;
         let k = if y == 0 { 0 } else { (y.ilog2() as usize + 1).min(14) };
         let mut q = 0;
@@ -173,7 +173,7 @@ fn listed(bytes: &mut Bytes<'_>, total: usize) -> Vec<usize> {
             q += 1;
         }
         let u = if q < 12 { (q << k) + bits.take(k) } else { bits.take(15) };
-        let f = if u % 2 == 0 { guess + u / 2 } else { guess - (u + 1) / 2 };
+        let f = if u.is_multiple_of(2) { guess + u / 2 } else { guess - u.div_ceil(2) };
         (z, a, b) = ((3 * z + 16 * u) / 4, b, f);
         frequencies[*symbol] = f;
         rest -= f;
