@@ -12,8 +12,9 @@ use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use fewbit::StoredModel;
 use fewbit::{BitWidth, CodeEncoding, ContainerReader, ContainerWriter, GroupSize, QuantizedTensor};
-use fewbit_burn::{StoredModel, load_into};
+use fewbit_burn::{StoredModelExt, load_into};
 use fewbit_testing::Numbers;
 
 #[derive(Module, Debug)]

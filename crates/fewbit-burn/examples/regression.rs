@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use fewbit::method::Fewbit;
+use fewbit_burn::QuantizationConfig;
 use fewbit_burn::train::{
     BatchRecord, Direction, Metric, OptimizerKind, Outcome, RunFolder, Score, Split, Start, Task,
     TrainConfig, Trainer, mean,
 };
-use fewbit_burn::{Method, QuantizationConfig, StepConfig};
 
 const INPUTS: usize = 8;
 
@@ -118,7 +119,7 @@ impl Task for Deflection {
 
 /// Trains, and asserts what came of it.
 pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let quantization = QuantizationConfig::new(Method::Fewbit(StepConfig::default()));
+    let quantization = QuantizationConfig::new(Fewbit::default());
     let config = TrainConfig::default()
         .with_optimizer(OptimizerKind::AdamW)
         .with_weight_decay(0.0)
@@ -127,8 +128,6 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
         .with_batch_size(100)
         .with_float_steps(1_000)
         .with_quantized_steps(400)
-        .with_bits_learning_rate(1e-2)
-        .with_penalty(1.0)
         .with_quantization(quantization.with_min_tensor_size(0).with_exclude(["*.bias"]))
         .with_budget(Some(BUDGET));
     // A run keeps its checkpoints, metrics and files in a folder of its own.

@@ -14,11 +14,12 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use fewbit::method::Fewbit;
 use fewbit_burn::train::{
     BatchRecord, Event, MODEL_FILE, Metric, OptimizerKind, Outcome, Row, RunFolder, Score, Split, Start,
     Task, TrainConfig, Trainer,
 };
-use fewbit_burn::{Method, QuantizationConfig, StepConfig, load};
+use fewbit_burn::{QuantizationConfig, load};
 
 const CLASSES: usize = 3;
 
@@ -135,7 +136,7 @@ impl Task for Spirals {
 
 /// Trains, loads the file into a model, and asserts what came of it.
 pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let quantization = QuantizationConfig::new(Method::Fewbit(StepConfig::default()));
+    let quantization = QuantizationConfig::new(Fewbit::default());
     let config = TrainConfig::default()
         .with_seed(1)
         .with_optimizer(OptimizerKind::AdamW)
@@ -146,8 +147,6 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
         .with_float_steps(600)
         .with_quantized_steps(400)
         .with_evaluate_every(200)
-        .with_bits_learning_rate(1e-2)
-        .with_penalty(1.0)
         .with_quantization(quantization.with_min_tensor_size(0).with_exclude(["*.bias"]))
         .with_budget(Some(BUDGET));
     // A run keeps its checkpoints, metrics and files in a folder of its own.

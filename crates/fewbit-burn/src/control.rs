@@ -114,8 +114,8 @@ impl Control {
         self.0.micro_step.store(0, Ordering::Relaxed);
     }
 
-    /// Call after each backward pass that is not yet followed by an optimizer step.
-    pub fn advance_micro_step(&self) {
+    /// The next read draws the noise of the next micro-step.
+    pub(crate) fn advance_micro_step(&self) {
         self.0.micro_step.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use crate::layout::{ParameterVisitor, visit_parameters};
-use crate::reparam::values;
+use crate::layout::{ParameterVisitor, values, visit_parameters};
 
 /// Of what a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl ParameterVisitor for Scan {
 
 /// The first value of a tensor that is not finite, and where it is in memory order.
 pub(crate) fn first_non_finite_value<const D: usize>(tensor: &Tensor<D>) -> Option<(usize, f32)> {
-    let values = values(tensor).unwrap_or_default();
+    let values = values(tensor);
     let index = values.iter().position(|value| !value.is_finite())?;
     Some((index, values[index]))
 }
@@ -72,7 +71,7 @@ pub(crate) fn furthest_value<M: Module>(model: &M) -> Option<String> {
     struct Furthest(Option<(f32, String)>);
     impl ParameterVisitor for Furthest {
         fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
-            let values = values(&param.base().detach()).unwrap_or_default();
+            let values = values(&param.base().detach());
             for (index, value) in values.iter().enumerate().filter(|_| !is_of_method) {
                 if self.0.as_ref().is_none_or(|(most, _)| value.abs() > most.abs()) {
                     self.0 = Some((*value, format!("value {index} of tensor `{path}` is {value:e}")));

@@ -1,40 +1,33 @@
-//! Trains [burn] models for a small file: DiffQ as a reparameterization, the training loop,
-//! export to a `.fewbit` file and loading it back.
+//! Trains [burn] models for a small file: the methods of [`fewbit::method`] as a reparameterization, a byte budget for
+//! any training loop, a training loop of our own, export to a `.fewbit` file and loading it back.
 
 #[macro_use]
 mod words;
 
+mod budget_loop;
 pub mod calibration;
-mod coded;
 pub mod config;
 pub mod control;
 pub mod guard;
 pub mod layout;
-pub mod method;
 pub mod nn;
-pub mod noise;
 mod operation;
 mod optimizer;
-pub mod quantizer;
-
+pub mod parameter;
 pub mod penalty;
+pub mod quantizer;
 pub mod reparam;
-pub mod site;
-mod step;
 pub mod stored;
 pub mod train;
 
+pub use budget_loop::{BudgetConfig, BudgetLoop, LoopError};
 pub use config::{AttachError, QuantizationConfig};
 pub use control::{Control, Mode, NoiseClock};
-pub use fewbit_kernels::NoiseLaw;
-pub use method::{DiffQConfig, FixedWidth, Method, SizeEstimate, StepConfig, StepSpace};
+pub use parameter::QuantizedParameter;
 pub use penalty::{SizePenalty, soft_size};
 pub use quantizer::Quantizer;
 pub use reparam::WeightQuantizer;
-pub use site::{Scheme, Site, Trim};
-pub use stored::{
-    ExportError, FloatStorage, LoadError, StoredModel, StoredTensor, load, load_into, value_count,
-};
+pub use stored::{LoadError, StoredModelExt, load, load_into};
 
 /// The README's example, compiled and run as a test.
 #[cfg(doctest)]

@@ -1,174 +1,101 @@
-//! The size penalty: λ times the differentiable size of the model in MiB.
-//!
-//! Défossez et al. 2022, section 3: `M(b)` counts `len·b` bits for the codes of each group; ranges,
-//! widths and the unquantized rest are constants of the same sum, see [`mod@fewbit::size`].
+//! The size penalty: λ times the size of a model's codes in MiB, differentiable in weights and learned numbers.
 
-use burn::backend::flex::FlexTensor;
-use burn::module::Module;
-use burn::tensor::{Shape, Tensor};
-use fewbit::BitWidth;
+use std::collections::HashMap;
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+use fewbit::budget::Observation;
 use fewbit::size::BITS_PER_MEBIBYTE;
-use fewbit_kernels::GroupLayout;
 
-use crate::coded::{CodedSize, coded_size};
-use crate::layout::parameters;
-use crate::noise;
-use crate::operation::buffers::{self, values as numbers};
-use crate::operation::{Operation, apply, runs_on};
+use crate::layout::{ParameterVisitor, parameters, values, visit_parameters};
+use crate::operation::quantize::{Bits, size};
 use crate::quantizer::{Quantizer, learned};
-use crate::reparam::values;
-use crate::site::{Scheme, Site};
 
-/// Sums are cut in pieces of this many groups: burn's `sum` of 4 Mi elements or more may add in an
-/// order that depends on the machine's load.
-const GROUPS_PER_SUM: usize = 1 << 20;
-
-/// λ and the size it weighs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The size of a model's codes as its method counts it: nominal bits for DiffQ, coded bits for fewbit's own.
+#[derive(Clone, Debug)]
 pub struct SizePenalty {
-    /// Weight of one MiB in the loss.
-    pub lambda: f64,
+    term: Tensor<1>,
+    bits: f64,
+    /// The sum of its derivatives in all learned numbers.
+    slope: f64,
+    /// 1 where larger learned numbers are coarser, -1 where they are finer.
+    coarser: f64,
+    /// The finest learned numbers that have an effect.
+    finest: HashMap<ParamId, Vec<f32>>,
 }
 
 impl SizePenalty {
-    /// λ times the bits of the codes in MiB, differentiable in what is learned: shape `[1]`. `None` where
-    /// λ is 0 or nothing has a size that is learned.
-    pub fn loss<M: Module>(&self, model: &M, quantizer: &Quantizer) -> Option<Tensor<1>> {
-        if self.lambda == 0.0 {
-            return None;
-        }
-        Some(model_bits(model, quantizer)?.term * (self.lambda / BITS_PER_MEBIBYTE))
+    /// The size of `model`; `None` where the method learns no size.
+    pub fn of<M: Module>(model: &M, quantizer: &Quantizer) -> Option<Self> {
+        let mut visitor = Visitor { quantizer, learned: learned(model), found: None };
+        visit_parameters(model, &mut visitor);
+        visitor.found
+    }
+
+    /// λ times the size in MiB, shape `[1]`: a term of the loss.
+    pub fn loss(&self, lambda: f64) -> Tensor<1> {
+        self.term.clone() * (lambda / BITS_PER_MEBIBYTE)
+    }
+
+    /// What a step has shown whose loss had `lambda` times this size, and a gradient of which `slope` is the sum over all
+    /// learned numbers.
+    pub fn observation(&self, lambda: f64, slope: f64) -> Observation {
+        let loss_slope = slope - lambda / BITS_PER_MEBIBYTE * self.slope;
+        let (bits_slope, loss_slope) = (self.coarser * self.slope, self.coarser * loss_slope);
+        Observation { bits: self.bits, bits_slope, loss_slope }
+    }
+
+    /// The finest learned numbers that have an effect, by parameter.
+    pub(crate) fn into_finest(self) -> HashMap<ParamId, Vec<f32>> {
+        self.finest
+    }
+
+    /// The size in bits.
+    pub fn bits(&self) -> f64 {
+        self.bits
     }
 }
 
-/// The bits of a model's codes as training sees them: of DiffQ nominal, of learned steps coded.
-pub(crate) fn model_bits<M: Module>(model: &M, quantizer: &Quantizer) -> Option<CodedSize> {
-    if let Some(CodedSize { term, bits }) = coded_size(model, quantizer) {
-        let value = term.clone().detach() - bits;
-        return Some(CodedSize { term: term - value, bits });
-    }
-    let term = learned(model)
-        .into_iter()
-        .filter_map(|(path, param)| {
-            let site = quantizer.site(&path)?;
-            matches!(site.scheme, Scheme::Bits { .. }).then(|| code_bits(param.val(), site))
-        })
-        .reduce(|sum, bits| sum + bits)?;
-    let bits = term.clone().detach().into_scalar();
-    Some(CodedSize { term, bits })
+struct Visitor<'q> {
+    quantizer: &'q Quantizer,
+    learned: Vec<(String, Param<Tensor<1>>)>,
+    found: Option<SizePenalty>,
 }
 
-/// The soft size of the codes of one parameter in bits: `Σ len_k·b_k`, shape `[1]`.
-fn code_bits(logits: Tensor<1>, site: &Site) -> Tensor<1> {
-    match (site.group_layout(), &site.scheme) {
-        (Some(layout), Scheme::Bits { kernel_law, .. }) if runs_on(&logits) => {
-            let codes = CodeBits { law: *kernel_law, layout, len: site.grouping.len() };
-            apply(codes, [logits.into()])
-        }
-        _ => code_bits_by_tensors(logits, site),
-    }
-}
-
-/// The sum and its derivative in one pass over the logits.
-#[derive(Clone, Debug)]
-struct CodeBits {
-    law: fewbit_kernels::BitsLaw,
-    layout: GroupLayout,
-    len: usize,
-}
-
-impl Operation<1> for CodeBits {
-    /// The derivative in each logit.
-    type Kept = FlexTensor;
-
-    fn forward(&self, [logits]: [FlexTensor; 1], _: bool) -> (FlexTensor, Option<FlexTensor>) {
-        let mut gradient = buffers::take(numbers(&logits).len());
-        let bits =
-            fewbit_kernels::code_bits(numbers(&logits), &self.law, self.layout, self.len, 1.0, &mut gradient);
-        let gradient = buffers::tensor(gradient, logits.layout().shape().clone());
-        (buffers::tensor(vec![bits as f32], Shape::from([1])), Some(gradient))
-    }
-
-    fn backward(&self, mut kept: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let factor = numbers(&gradient)[0];
-        kept.storage_mut::<f32>().iter_mut().for_each(|slope| *slope *= factor);
-        [Some(kept)]
+impl ParameterVisitor for Visitor<'_> {
+    fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
+        let Some(parameter) = self.quantizer.parameter(&path).filter(|_| !is_of_method) else { return };
+        let Some((_, learned)) = self.learned.iter().find(|(owner, _)| *owner == path) else { return };
+        let Some(Bits { term, bits, slope, finest }) = size(param.base(), learned.val(), parameter) else {
+            return;
+        };
+        let finest = finest.map(|finest| (learned.id, finest));
+        self.found = Some(match self.found.take() {
+            None => {
+                let coarser = parameter.method().sizing().map_or(1.0, |sizing| sizing.coarser().into());
+                SizePenalty { term, bits, slope, coarser, finest: finest.into_iter().collect() }
+            }
+            Some(before) => SizePenalty {
+                term: before.term + term,
+                bits: before.bits + bits,
+                slope: before.slope + slope,
+                coarser: before.coarser,
+                finest: before.finest.into_iter().chain(finest).collect(),
+            },
+        });
     }
 }
 
-/// The same as [`code_bits`] by plain tensor operations, for every other backend.
-fn code_bits_by_tensors(logits: Tensor<1>, site: &Site) -> Tensor<1> {
-    let Scheme::Bits { law, .. } = &site.scheme else { return Tensor::zeros([1], &logits.device()) };
-    let bits = noise::bits(logits, law);
-    let groups = site.grouping.count();
-    let full = site.grouping.len() / site.grouping.size().max(1);
-    let mut sum = None;
-    let mut add = |part: Tensor<1>| {
-        sum = Some(match sum.take() {
-            None => part,
-            Some(sum) => sum + part,
-        })
-    };
-    let mut start = 0;
-    while start < full {
-        let end = full.min(start + GROUPS_PER_SUM);
-        add(bits.clone().narrow(0, start, end - start).sum() * site.grouping.size() as f64);
-        start = end;
-    }
-    if full < groups {
-        add(bits.narrow(0, full, groups - full).sum() * site.grouping.group_len(full) as f64);
-    }
-    sum.unwrap_or_else(|| panic!("`{}` has no group", site.path))
-}
-
-/// The soft size of the whole model in bits: real-valued bits, by the formula of the exact size.
-/// `None` where a logit is not finite, or what is learned are not bits.
-pub fn soft_size<M: Module>(model: &M, diffq: &Quantizer) -> Option<f64> {
+/// The nominal size of the whole model in bits, with real-valued bits, by the formula of [`fewbit::size`]. `None` where
+/// bits are not learned or not finite.
+pub fn soft_size<M: Module>(model: &M, quantizer: &Quantizer) -> Option<f64> {
     let (mut bits, mut quantized) = (0.0, 0);
     for (path, param) in learned(model) {
-        let site = diffq.site(&path)?;
-        let logits = values(&param.base().detach())?;
-        let Scheme::Bits { law, .. } = &site.scheme else { return None };
-        let group_bits: Vec<f32> = logits.iter().map(|&logit| law.bits(logit)).collect();
-        if !group_bits.iter().all(|b| b.is_finite()) {
-            return None;
-        }
-        // The floor is the whole number that the fewest bits round to.
-        let floor = BitWidth::from_bits(law.minimum())?;
-        bits += fewbit::soft_size(site.grouping, &group_bits, floor);
-        quantized += site.grouping.len();
+        let parameter = quantizer.parameter(&path)?;
+        let numbers = values(&param.base().detach());
+        bits += parameter.method().nominal_size(parameter.layout(), &numbers)?;
+        quantized += parameter.layout().len();
     }
     let all: usize = parameters(model).0.iter().map(|entry| entry.len()).sum();
     Some(bits + 32.0 * (all - quantized) as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use burn::nn::{Linear, LinearConfig};
-    use burn::tensor::Device;
-
-    use super::*;
-    use crate::config::QuantizationConfig;
-
-    /// A weight of 7 by 9, stored as `[9, 7]`: a ragged last group in either order.
-    #[test]
-    fn the_sum_in_one_pass_and_its_gradient_are_those_of_plain_tensors() {
-        let config = QuantizationConfig { min_tensor_size: 0, ..QuantizationConfig::diffq(8) };
-        let model: Linear = LinearConfig::new(7, 9).init(&Device::flex().autodiff());
-        let (model, diffq) = config.attach(model, 1).unwrap();
-        for (path, param) in learned(&model) {
-            let site = diffq.site(&path).unwrap();
-            let groups = param.val().dims()[0];
-            let spread: Vec<f32> = (0..groups).map(|group| group as f32 - 2.5).collect();
-            let leaf = Tensor::<1>::from_floats(spread.as_slice(), &Device::flex().autodiff()).require_grad();
-            let (fused, plain) = (code_bits(leaf.clone(), site), code_bits_by_tensors(leaf.clone(), site));
-            let [found, expected] =
-                [fused.clone(), plain.clone()].map(|sum| -> f32 { sum.detach().into_scalar() });
-            assert!((found - expected).abs() < 1e-5 * expected, "{path}: {found}, {expected}");
-            let slopes = |sum: Tensor<1>| values(&leaf.grad(&(sum * 3.0).backward()).unwrap()).unwrap();
-            for (found, expected) in slopes(fused).iter().zip(slopes(plain)) {
-                assert!((found - expected).abs() < 1e-4, "{path}: {found}, {expected}");
-            }
-        }
-    }
 }

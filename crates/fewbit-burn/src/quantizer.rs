@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use burn::module::{Module, Param, ParamGroup, ParamId, Reparameterizer};
+use burn::module::{Module, Param, ParamId, Reparameterizer};
 use burn::tensor::{Tensor, TensorData};
+use fewbit::Method;
 
 use crate::control::Control;
 use crate::layout::{ParameterVisitor, visit_parameters};
+use crate::parameter::QuantizedParameter;
 use crate::reparam::{Draw, WeightQuantizer};
-use crate::site::Site;
 
-/// What [`QuantizationConfig::attach`](crate::QuantizationConfig::attach) hands to burn.
+/// What an attach hands to burn.
 pub(crate) struct Attach<'a> {
     by_path: HashMap<&'a str, &'a Quantized>,
     control: &'a Control,
@@ -21,7 +22,7 @@ pub(crate) struct Attach<'a> {
 impl<'a> Attach<'a> {
     /// `initial` is what each quantized parameter learns, as it starts out, by its path.
     pub(crate) fn new(quantizer: &'a Quantizer, initial: HashMap<String, Vec<f32>>) -> Self {
-        let by_path = quantizer.quantized.iter().map(|one| (one.site.path.as_str(), one)).collect();
+        let by_path = quantizer.quantized.iter().map(|one| (one.parameter.path(), one)).collect();
         Self { by_path, control: &quantizer.control, initial }
     }
 }
@@ -34,12 +35,12 @@ impl Reparameterizer for Attach<'_> {
         path: &str,
         param: Param<Tensor<D>>,
     ) -> (Param<Tensor<D>>, Option<WeightQuantizer>) {
-        let Some(Quantized { site, draw }) = self.by_path.get(path) else { return (param, None) };
-        let learned = self.initial.remove(path).unwrap_or_default();
-        let learned = TensorData::new(learned, [site.grouping.count()]);
+        let Some(Quantized { parameter, draw }) = self.by_path.get(path) else { return (param, None) };
+        let learned = self.initial.remove(path).expect("every quantized parameter has learned numbers");
+        let learned = TensorData::new(learned, [parameter.layout().grouping().count()]);
         let method = WeightQuantizer {
             learned: Param::from_tensor(Tensor::from_data(learned, &param.lazy_device())),
-            site: site.clone(),
+            parameter: parameter.clone(),
             control: self.control.clone(),
             draw: draw.clone(),
         };
@@ -49,31 +50,42 @@ impl Reparameterizer for Attach<'_> {
 
 #[derive(Debug)]
 struct Quantized {
-    site: Arc<Site>,
+    parameter: Arc<QuantizedParameter>,
     draw: Draw,
 }
 
 /// Drives the quantized parameters of one model; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
+    method: Arc<dyn Method>,
     quantized: Arc<Vec<Quantized>>,
     control: Control,
 }
 
 impl Quantizer {
-    pub(crate) fn new(sites: Vec<Arc<Site>>, control: Control) -> Self {
-        let quantized = sites.into_iter().map(|site| Quantized { site, draw: Draw::default() }).collect();
-        Self { quantized: Arc::new(quantized), control }
+    pub(crate) fn new(
+        method: Arc<dyn Method>,
+        parameters: Vec<Arc<QuantizedParameter>>,
+        control: Control,
+    ) -> Self {
+        let quantized = |parameter| Quantized { parameter, draw: Draw::default() };
+        let quantized = parameters.into_iter().map(quantized).collect();
+        Self { method, quantized: Arc::new(quantized), control }
     }
 
     /// The quantized parameters, in the order of the model's traversal.
-    pub fn sites(&self) -> impl ExactSizeIterator<Item = &Site> {
-        self.quantized.iter().map(|one| one.site.as_ref())
+    pub fn parameters(&self) -> impl ExactSizeIterator<Item = &Arc<QuantizedParameter>> {
+        self.quantized.iter().map(|one| &one.parameter)
     }
 
     /// The quantized parameter at `path`, if it is one.
-    pub fn site(&self, path: &str) -> Option<&Site> {
-        self.sites().find(|site| site.path == path)
+    pub fn parameter(&self, path: &str) -> Option<&Arc<QuantizedParameter>> {
+        self.parameters().find(|parameter| parameter.path() == path)
+    }
+
+    /// The method of all quantized parameters.
+    pub fn method(&self) -> &Arc<dyn Method> {
+        &self.method
     }
 
     /// The mode and the noise clock.
@@ -88,14 +100,15 @@ impl Quantizer {
         self.quantized.iter().for_each(|one| one.draw.forget());
     }
 
+    /// Call after each backward pass that is not yet followed by an optimizer step: the next read draws fresh noise.
+    pub fn advance_micro_step(&self) {
+        self.control.advance_micro_step();
+        self.quantized.iter().for_each(|one| one.draw.forget());
+    }
+
     /// The parameters that hold what is learned about precision, for an optimizer group of their own.
     pub fn learned_ids<M: Module>(&self, model: &M) -> HashSet<ParamId> {
         learned(model).into_iter().map(|(_, param)| param.id).collect()
-    }
-
-    /// The same as a group of burn's.
-    pub fn learned_group<M: Module>(&self, model: &M) -> ParamGroup {
-        ParamGroup::from_ids(self.learned_ids(model).into_iter().collect::<Vec<_>>())
     }
 }
 

@@ -6,23 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param, Reparameterization};
-use burn::tensor::{Tensor, TensorData};
-use fewbit_kernels::{NoiseKey, NoiseLaw};
+use burn::tensor::Tensor;
 
 use crate::control::{Control, Mode, NoiseClock};
-use crate::noise::{add_noise, draw};
 use crate::operation::buffers::recycle;
-use crate::site::{Scheme, Site, Trim};
-use crate::step::{add_step_noise, round_to_steps};
+use crate::operation::quantize::{noisy, rounded};
+use crate::parameter::QuantizedParameter;
 
 /// The method's part of one parameter: a number per group, trained by gradient descent.
 #[derive(Module, Debug)]
 pub struct WeightQuantizer {
-    /// One number per group: a logit of DiffQ's (see [`fewbit::BitsLaw`] for the way to bits), a step or
-    /// the base 2 logarithm of one; nothing where nothing is learned. Shape `[groups]`.
+    /// One number per group, as the method means it: see [`fewbit::method`]. Shape `[groups]`.
     pub learned: Param<Tensor<1>>,
     #[module(skip)]
-    pub(crate) site: Arc<Site>,
+    pub(crate) parameter: Arc<QuantizedParameter>,
     #[module(skip)]
     pub(crate) control: Control,
     #[module(skip)]
@@ -96,7 +93,7 @@ impl Reparameterization for WeightQuantizer {
             return base;
         }
         if !base.is_autodiff() {
-            return self.rounded(&base);
+            return rounded(base, self.learned.base(), &self.parameter);
         }
         let (clock, node) = (self.control.clock(), graph_node(&base));
         if let Some(weight) = self.draw.reuse::<D>(mode, clock, node) {
@@ -104,9 +101,9 @@ impl Reparameterization for WeightQuantizer {
         }
         let weight = match mode {
             Mode::Float => base,
-            Mode::Noise => self.noisy(base, self.site.noise_key(clock)),
-            Mode::StraightThrough => self.straight_through(base),
-            Mode::Rounded => self.rounded(&base),
+            Mode::Noise => noisy(base, self.learned.val(), &self.parameter, self.parameter.noise_key(clock)),
+            Mode::StraightThrough => rounded(base, self.learned.val(), &self.parameter),
+            Mode::Rounded => self.without_gradient(base),
         };
         self.draw.keep(Kept { mode, clock, node, weight: Box::new(weight.clone()), release: release::<D> });
         weight
@@ -114,54 +111,10 @@ impl Reparameterization for WeightQuantizer {
 }
 
 impl WeightQuantizer {
-    /// The weight as it is under noise of the method.
-    fn noisy<const D: usize>(&self, base: Tensor<D>, key: NoiseKey) -> Tensor<D> {
-        match &self.site.scheme {
-            Scheme::Bits { .. } => add_noise(base, self.learned.val(), &self.site, key),
-            Scheme::Steps(steps) => add_step_noise(base, self.learned.val(), &self.site, *steps, key),
-            Scheme::MinMax { share, .. } => {
-                // Of numbers between -1/2 and 1/2 the share that lies below `share - 1/2`.
-                let (device, shape) = (base.device(), base.dims());
-                let drawn = draw(NoiseLaw::Uniform, key, self.site.grouping.len());
-                let chosen = drawn.iter().map(|number| if *number < share - 0.5 { 1.0 } else { 0.0 });
-                let chosen = TensorData::new(chosen.collect::<Vec<f32>>(), shape);
-                let chosen = Tensor::<D>::from_data(chosen, &device);
-                let distance = self.rounded(&base) - base.clone().detach();
-                base + distance * chosen
-            }
-        }
+    /// The weight as the file will hold it, without a gradient.
+    fn without_gradient<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
+        rounded(base.detach(), self.learned.base().detach(), &self.parameter)
     }
-
-    /// The rounded weight with a gradient that passes straight through to the float one.
-    fn straight_through<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
-        match &self.site.scheme {
-            Scheme::Steps(steps) => round_to_steps(base, self.learned.val(), &self.site, *steps),
-            // The difference is exactly zero, so the value is the rounded weight to the last bit
-            // and the gradient passes to the float weight.
-            _ => self.rounded(&base) + (base.clone() - base.detach()),
-        }
-    }
-
-    /// The weight as the file will hold it, without a gradient. A weight or learned number that is not
-    /// finite gives the weight back unchanged: there is nothing to round, and the loss will show it.
-    fn rounded<const D: usize>(&self, base: &Tensor<D>) -> Tensor<D> {
-        let device = base.device();
-        let plain = base.clone().detach();
-        let rounded = values(&plain).and_then(|weights| {
-            let learned = values(&self.learned.base().detach())?;
-            let tensor = self.site.quantize(weights, &learned, Trim::default()).ok()?;
-            Some(TensorData::new(self.site.dequantize(&tensor), base.dims()))
-        });
-        match rounded {
-            Some(data) => Tensor::from_data(data, &device),
-            None => plain,
-        }
-    }
-}
-
-/// The numbers of a tensor as float32, in memory order.
-pub(crate) fn values<const D: usize>(tensor: &Tensor<D>) -> Option<Vec<f32>> {
-    tensor.to_data().convert::<f32>().try_into_vec().ok()
 }
 
 /// Identifies the stored weight's place in the graph, where the backend can tell.

@@ -7,8 +7,11 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, Lstm, LstmConfi
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor};
 use common::{SmallNet, values};
+use fewbit::StoredModel;
+use fewbit::method::DiffQ;
+use fewbit::selection::SelectionError;
 use fewbit_burn::{
-    AttachError, Mode, QuantizationConfig, SizePenalty, StoredModel, WeightQuantizer, soft_size,
+    AttachError, Mode, QuantizationConfig, SizePenalty, StoredModelExt, WeightQuantizer, soft_size,
 };
 
 fn autodiff() -> Device {
@@ -23,7 +26,7 @@ fn all() -> QuantizationConfig {
 fn size_and_patterns_choose_the_parameters() {
     let paths = |config: QuantizationConfig| {
         let (_, diffq) = config.attach(SmallNet::new(&autodiff()), 0).unwrap();
-        diffq.sites().map(|site| site.path.clone()).collect::<Vec<_>>()
+        diffq.parameters().map(|one| one.path().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(paths(all().with_exclude(["*.bias", "norm.*"])), ["conv.weight", "fc.weight"]);
     assert_eq!(paths(all().with_include(["fc.*"])), ["fc.weight", "fc.bias"]);
@@ -35,10 +38,19 @@ fn size_and_patterns_choose_the_parameters() {
 #[test]
 fn settings_that_cannot_be_meant_are_refused() {
     let attach = |config: QuantizationConfig| config.attach(SmallNet::new(&autodiff()), 0).unwrap_err();
-    assert!(matches!(attach(QuantizationConfig::diffq(8)), AttachError::NothingToQuantize { .. }));
-    assert!(matches!(attach(all().with_exclude(["cnov.*"])), AttachError::UnusedPattern { .. }));
-    assert!(matches!(attach(all().with_bits(9.0, 8.0, 4.0)), AttachError::Bits(_)));
-    assert!(matches!(attach(all().with_bits(2.0, 20.0, 15.0)), AttachError::Bits(_)));
+    let nothing = attach(QuantizationConfig::diffq(8));
+    assert!(matches!(nothing, AttachError::Selection(SelectionError::Nothing { .. })), "{nothing}");
+    let unused = attach(all().with_exclude(["cnov.*"]));
+    assert!(matches!(unused, AttachError::Selection(SelectionError::UnusedPattern { .. })), "{unused}");
+    let diffq = DiffQ { min_bits: 9.0, max_bits: 4.0, ..DiffQ::default() };
+    assert!(matches!(attach(QuantizationConfig::new(diffq)), AttachError::Method(_)));
+}
+
+#[test]
+fn a_model_is_attached_once() {
+    let (model, _) = all().attach(SmallNet::new(&autodiff()), 0).unwrap();
+    let error = all().attach(model, 0).unwrap_err();
+    assert!(matches!(&error, AttachError::Attached { path } if path == "conv.weight"), "{error}");
 }
 
 #[derive(Module, Debug)]
@@ -93,7 +105,7 @@ fn noise_is_drawn_once_per_step_however_often_it_is_read() {
     let read = || values(model.fc.weight.val());
     let first = read();
     assert_eq!(read(), first);
-    diffq.control().advance_micro_step();
+    diffq.advance_micro_step();
     let micro = read();
     assert_ne!(micro, first);
     diffq.advance();
@@ -116,7 +128,7 @@ fn a_recurrent_layer_reads_one_draw_at_all_time_steps() {
     let device = autodiff();
     let lstm: Lstm = LstmConfig::new(4, 6, true).init(&device);
     let (lstm, diffq) = all().with_exclude(["*.bias"]).attach(lstm, 0).unwrap();
-    assert_eq!(diffq.sites().len(), 8);
+    assert_eq!(diffq.parameters().len(), 8);
     let input = Tensor::<3>::ones([2, 5, 4], &device);
     let forward = || values(lstm.forward(input.clone(), None).0);
     let first = forward();
@@ -148,7 +160,7 @@ fn a_tied_weight_has_one_noise_and_is_counted_and_stored_once() {
     let device = autodiff();
     let model = Tied { embedding: EmbeddingConfig::new(16, 8).init(&device) };
     let (model, diffq) = all().attach(model, 0).unwrap();
-    assert_eq!(diffq.sites().len(), 1);
+    assert_eq!(diffq.parameters().len(), 1);
     // 16 groups of 8 at 8 bits: 1024 codes + 64 range + 8 + 16·3 widths.
     assert_eq!(soft_size(&model, &diffq).unwrap().round(), 1024.0 + 64.0 + 8.0 + 48.0);
     let tokens = Tensor::<2, Int>::from_data([[1, 2, 3]], &device);
@@ -164,9 +176,8 @@ fn the_size_of_the_papers_example() {
     let (model, diffq) = QuantizationConfig::diffq(8).attach(model, 0).unwrap();
     assert!((soft_size(&model, &diffq).unwrap() - 68_680.0).abs() < 0.1);
     // The part with a gradient, in MiB.
-    let penalty = SizePenalty { lambda: 2.0 }.loss(&model, &diffq).unwrap();
+    let penalty = SizePenalty::of(&model, &diffq).unwrap().loss(2.0);
     assert!((f64::from(values(penalty)[0]) - 2.0 * 65_536.0 / 8_388_608.0).abs() < 1e-6);
-    assert!(SizePenalty { lambda: 0.0 }.loss(&model, &diffq).is_none());
 }
 
 #[test]
@@ -177,7 +188,7 @@ fn the_penalty_pulls_the_bits_down_and_the_loss_holds_them() {
     let before = soft_size(&model, &diffq).unwrap();
     let mut optimizer = SgdConfig::new().init();
     for _ in 0..5 {
-        let penalty = SizePenalty { lambda: 1e5 }.loss(&model, &diffq).unwrap();
+        let penalty = SizePenalty::of(&model, &diffq).unwrap().loss(1e5);
         let gradients = GradientsParams::from_grads(penalty.backward(), &model);
         assert_eq!(gradients.len(), 1, "only the logits have a gradient");
         model = optimizer.step(1.0, model, gradients);
@@ -191,7 +202,7 @@ fn a_ragged_tail_counts_its_own_length() {
     // 10 weights in groups of 8: 8·b + 2·b.
     let model: Linear = LinearConfig::new(5, 2).with_bias(false).init(&autodiff());
     let (model, diffq) = all().attach(model, 0).unwrap();
-    let penalty = SizePenalty { lambda: 8.0 * 1024.0 * 1024.0 }.loss(&model, &diffq).unwrap();
+    let penalty = SizePenalty::of(&model, &diffq).unwrap().loss(8.0 * 1024.0 * 1024.0);
     assert!((values(penalty)[0] - 80.0).abs() < 1e-3);
     let logits: &Param<Tensor<1>> = &model.weight.reparameterization::<WeightQuantizer>().unwrap().learned;
     assert_eq!(logits.val().dims(), [2]);

@@ -6,10 +6,11 @@ use burn::module::Module;
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use common::values;
+use fewbit::{StoredModel, StoredTensor};
+use fewbit_burn::StoredModelExt;
 use fewbit_burn::calibration::{Calibration, CalibrationError};
 use fewbit_burn::nn::{BatchNorm, Conv2d, Linear, relu};
 use fewbit_burn::train::{BatchRecord, Direction, Metric, Score, Split, Task};
-use fewbit_burn::{StoredModel, StoredTensor};
 
 /// A convolution, its norm and a linear layer: images `[N, 2, 4, 4]`.
 #[derive(Module, Debug)]

@@ -10,10 +10,11 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use common::short_config;
+use fewbit::method::Fewbit;
+use fewbit_burn::QuantizationConfig;
 use fewbit_burn::train::{
     BatchRecord, Direction, MODEL_FILE, Metric, Outcome, RunFolder, Score, Split, Start, Task, Trainer,
 };
-use fewbit_burn::{Method, QuantizationConfig, StepConfig};
 
 /// More than 4 Mi weights in one tensor.
 const WIDTH: usize = 2080;
@@ -79,11 +80,11 @@ impl Task for Reflection {
 
 #[test]
 fn threads_do_not_change_a_byte_of_large_tensors() {
-    let fewbit = QuantizationConfig::new(Method::Fewbit(StepConfig::default()));
+    let fewbit = QuantizationConfig::new(Fewbit::default());
     let diffq = QuantizationConfig::diffq(8);
     let steps = short_config().with_float_steps(2).with_quantized_steps(6).with_warmup_steps(1);
     let configs = [
-        steps.clone().with_quantization(fewbit).with_budget(Some(1_000_000)).with_penalty(1.0),
+        steps.clone().with_quantization(fewbit).with_budget(Some(1_000_000)).with_penalty(Some(1.0)),
         steps.with_quantization(diffq),
     ];
     let scratch = tempfile::tempdir().unwrap();

@@ -6,15 +6,17 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Device;
 use common::{StripesTask, metrics, short_config};
+use fewbit::StoredModel;
+use fewbit::method::Fewbit;
 use fewbit_burn::train::{
     CHECKPOINT_FOLDER, Event, METRICS_FILE, MODEL_FILE, OptimizerKind, Outcome, Row, RunFolder, Split, Start,
     Task, TrainConfig, Trainer, evaluate, mean,
 };
-use fewbit_burn::{Method, QuantizationConfig, StepConfig, StoredModel, load};
+use fewbit_burn::{QuantizationConfig, load};
 
 const TASK: StripesTask = StripesTask { records: 70 };
 
@@ -48,9 +50,13 @@ fn model_bytes(path: &Path) -> Vec<u8> {
 
 /// fewbit's own method with a budget and a teacher: what it finds while training must be kept, too.
 fn budget_config() -> TrainConfig {
-    let method = Method::Fewbit(StepConfig::default());
+    let method = Arc::new(Fewbit::default());
     let quantization = QuantizationConfig { method, ..short_config().quantization };
-    let config = short_config().with_quantization(quantization).with_budget(Some(330)).with_penalty(1.0);
+    let config = short_config()
+        .with_quantization(quantization)
+        .with_budget(Some(330))
+        .with_penalty(None)
+        .with_bits_learning_rate(None);
     config.with_distillation(0.5)
 }
 

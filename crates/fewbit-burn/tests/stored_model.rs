@@ -2,19 +2,20 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::nn::{BatchNormConfig, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use common::{SmallNet, values};
+use fewbit::method::{FixedWidth, PtqMinMax};
 use fewbit::{
     BitWidth, ContainerReader, ContainerWriter, ElementType, FloatEncoding, GroupSize, QuantizedTensor,
     ReadError,
 };
+use fewbit::{ExportError, FloatStorage, StoredModel, StoredTensor};
 use fewbit_burn::nn::BatchNorm;
-use fewbit_burn::{
-    ExportError, FixedWidth, FloatStorage, LoadError, Method, QuantizationConfig, StoredModel, StoredTensor,
-    load, load_into,
-};
+use fewbit_burn::{LoadError, QuantizationConfig, StoredModelExt, load, load_into};
 
 fn config() -> QuantizationConfig {
     QuantizationConfig::diffq(8).with_min_tensor_size(0).with_exclude(["*.bias", "norm.*"])
@@ -61,7 +62,7 @@ fn the_file_holds_exactly_the_rounded_weights() {
 fn rounding_after_training_uses_one_width_throughout() {
     let width = BitWidth::new(3).unwrap();
     let fixed = FixedWidth::of_tensor(width);
-    let config = QuantizationConfig { method: Method::Rounding(fixed), ..config() };
+    let config = QuantizationConfig { method: Arc::new(PtqMinMax(fixed)), ..config() };
     let (model, quantizer) = config.attach(SmallNet::new(&Device::flex()), 0).unwrap();
     let stored = StoredModel::rounded(&model, &quantizer).unwrap();
     assert_eq!(stored.mean_bits(), 3.0);
@@ -124,7 +125,7 @@ fn a_value_that_is_not_finite_is_named() {
     let (model, diffq) = config().attach(SmallNet::new(&device), 0).unwrap();
     let logits = model.map(&mut Poison("fc.weight.quantizer.learned", Vec::new()));
     let error = StoredModel::rounded(&logits, &diffq).unwrap_err();
-    assert!(matches!(&error, ExportError::Bits { path, group: 0 } if path == "fc.weight"), "{error}");
+    assert!(matches!(&error, ExportError::Learned { path, group: 0, .. } if path == "fc.weight"), "{error}");
     let words = fewbit_burn::guard::first_non_finite(&logits).unwrap().to_string();
     assert!(words.contains("group 0") && words.contains("`fc.weight`"), "{words}");
 }
@@ -185,7 +186,7 @@ fn a_folded_batch_norm_is_one_scale_and_one_shift() {
     // A number of the file that makes no sense is named.
     let forged = folded.with_metadata("batch_norm_epsilon", "NaN");
     let error = forged.load_into(fresh()).unwrap_err().to_string();
-    assert_eq!(error, "metadata `batch_norm_epsilon` is \"NaN\"; a number from 0 to 1 is needed");
+    assert_eq!(error, "metadata `batch_norm_epsilon` is \"NaN\"; expected a number from 0 to 1");
 }
 
 #[test]

@@ -16,9 +16,10 @@ pub const MAX_BITS: f32 = 16.0;
 pub const MIN_BITS_OF_NOISE: f32 = 0.5;
 
 /// What is linear in `t = sigmoid(logit)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Parametrisation {
     /// The bits: `b = min + (max - min) t`. The default of DiffQ.
+    #[default]
     Bits,
     /// The logarithm of the step `u`: `u = exp(t ln u(max) + (1 - t) ln u(min))`,
     /// `b = log2(1 + 1/u)`, with `u(b) = 1 / (2^b - 1)`; never below [`MIN_BITS_OF_NOISE`] bits.

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use fewbit::{FloatEncoding, names};
-use fewbit_burn::{StoredModel, StoredTensor};
+use fewbit::{StoredModel, StoredTensor};
 use fewbit_checkpoint::{Checkpoint, CheckpointError};
 
 /// The float tensors of a checkpoint, to be loaded into a network.
 ///
-/// Whether they are all that the network has, and of its shapes, [`StoredModel::load_into`] says.
+/// Whether they are all that the network has, and of its shapes, [`load_into`](fewbit_burn::StoredModelExt::load_into) says.
 ///
 /// # Errors
 /// [`CheckpointError`] for a tensor that cannot be read or is not of floats, or two of one name.

@@ -3,13 +3,16 @@
 //! A residual network of 20 layers on 128 images with SGD, and a byte-level transformer of 6 layers
 //! and width 256 on 16 sequences of 128 with Adam. The PyTorch program to compare with does the same.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use fewbit::Selection;
+use fewbit::method::{Method, Phase};
 use fewbit_burn::nn::cross_entropy;
-use fewbit_burn::train::{OptimizerKind, Optimizers, Schedule, TrainConfig};
-use fewbit_burn::{AttachError, Mode, NoiseClock, Quantizer};
+use fewbit_burn::train::{OptimizerKind, Optimizers, Rates, Schedule, TrainConfig};
+use fewbit_burn::{AttachError, Mode, QuantizationConfig, Quantizer};
 
 use crate::models::{
     Activation, BYTES, ByteLanguageModel, ImageClassifier, ResNetConfig, Shortcut, TransformerLmConfig,
@@ -17,6 +20,9 @@ use crate::models::{
 
 /// Steps before those that count: they touch every page and wake every thread.
 pub const UNMEASURED_STEPS: u32 = 2;
+
+/// The weight of the size penalty, per MiB.
+const LAMBDA: f64 = 1e-3;
 
 /// Which network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +34,15 @@ pub enum Network {
 }
 
 /// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StepTiming {
     /// The network.
     pub network: Network,
-    /// With DiffQ in groups of 8 and a size penalty, or the float network alone.
-    pub diffq: bool,
-    /// Only evaluation, without gradients; of a DiffQ network, with the rounded weights.
+    /// The method, with its size penalty where it has one; the float network alone where there is none.
+    pub method: Option<Arc<dyn Method>>,
+    /// Whether weights get noise or are rounded.
+    pub phase: Phase,
+    /// Only evaluation, without gradients and with the rounded weights.
     pub forward: bool,
     /// Steps that count.
     pub steps: u32,
@@ -92,7 +100,7 @@ impl StepTiming {
             .with_weight_decay(0.0)
             .with_learning_rate(learning_rate)
             .with_schedule(Schedule::Constant)
-            .with_penalty(1e-3)
+            .with_penalty(Some(LAMBDA))
     }
 
     fn time<M: Module, X: Clone>(
@@ -106,19 +114,20 @@ impl StepTiming {
         let device = if self.forward { device.clone() } else { device.clone().autodiff() };
         let config = self.config();
         let mut model = init(&device);
-        let mut diffq: Option<Quantizer> = None;
-        if self.diffq {
-            let (attached, handle) = config.quantization.attach(model, config.seed)?;
-            handle.control().seek(NoiseClock { seed: 0, replica: 0, step: 0, micro_step: 0 });
-            handle.control().set_mode(Mode::Noise);
-            (model, diffq) = (attached, Some(handle));
-        }
-        if self.forward && self.diffq {
-            model = model.materialize();
+        let mut quantizer: Option<Quantizer> = None;
+        if let Some(method) = &self.method {
+            let quantization = QuantizationConfig { method: method.clone(), selection: Selection::default() };
+            let (attached, handle) = quantization.attach(model, config.seed)?;
+            handle.control().set_mode(match self.phase {
+                Phase::Noise => Mode::Noise,
+                Phase::Rounding => Mode::StraightThrough,
+            });
+            model = if self.forward { attached.materialize() } else { attached };
+            quantizer = Some(handle);
         }
         let input = input(&device);
         let targets = Tensor::<1, Int>::from_data(TensorData::new(targets.clone(), [targets.len()]), &device);
-        let mut optimizers = Optimizers::new(&config, &model, diffq.as_ref());
+        let mut optimizers = Optimizers::new(&config, &model, quantizer.as_ref());
         let mut seconds = Vec::new();
         for step in 0..self.steps + UNMEASURED_STEPS {
             let began = Instant::now();
@@ -127,9 +136,9 @@ impl StepTiming {
             } else {
                 let loss = cross_entropy(logits(&model, input.clone()), targets.clone());
                 let _: f32 = loss.clone().detach().into_scalar();
-                let penalty = config.penalty;
-                let learned = optimizers.learn(&config, step.into(), model, diffq.as_ref(), loss, penalty);
-                (model, _) = learned.expect("made-up data give finite gradients");
+                let rates = Rates { weights: config.learning_rate, learned: 1e-3 };
+                let moved = optimizers.learn(&config, model, quantizer.as_ref(), loss, LAMBDA, rates);
+                (model, _) = moved.expect("made-up data give finite gradients");
             }
             if step >= UNMEASURED_STEPS {
                 seconds.push(began.elapsed().as_secs_f64());

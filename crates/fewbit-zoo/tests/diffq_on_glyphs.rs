@@ -10,8 +10,10 @@ use std::sync::{Mutex, OnceLock};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
+use fewbit::method::{DiffQ, NoiseLaw};
+use fewbit::{StoredModel, StoredTensor};
+use fewbit_burn::QuantizationConfig;
 use fewbit_burn::train::{Method, OptimizerKind, Outcome, ResultRow, RunFolder, Start, TrainConfig, Trainer};
-use fewbit_burn::{NoiseLaw, QuantizationConfig, StoredModel, StoredTensor};
 use fewbit_zoo::data::augment::Normalization;
 use fewbit_zoo::data::{ImageData, glyphs};
 use fewbit_zoo::models::ImageClassifier;
@@ -92,10 +94,8 @@ fn train(setting: Setting) -> Finished {
     let normalization = Normalization::new(&[0.2], &[0.2]).unwrap();
     let task = ImageTask::new(Mlp::new, images(), 500, normalization, None);
     let law = if setting.uniform { NoiseLaw::Uniform } else { NoiseLaw::Gaussian };
-    let quantization = QuantizationConfig::diffq(setting.group_size)
-        .with_noise(law)
-        .with_min_tensor_size(0)
-        .with_exclude(["*.bias"]);
+    let method = DiffQ { noise: law, ..DiffQ::with_groups_of(setting.group_size) };
+    let quantization = QuantizationConfig::new(method).with_min_tensor_size(0).with_exclude(["*.bias"]);
     let config = TrainConfig::default()
         .with_seed(1)
         .with_batch_size(64)
@@ -106,8 +106,8 @@ fn train(setting: Setting) -> Finished {
         .with_learning_rate(2e-3)
         .with_quantized_learning_rate(2e-3)
         .with_warmup_steps(20)
-        .with_bits_learning_rate(2e-2)
-        .with_penalty(f64::from(setting.penalty))
+        .with_bits_learning_rate(Some(2e-2))
+        .with_penalty(Some(f64::from(setting.penalty)))
         .with_evaluate_every(0)
         .with_norm_batches(0)
         .with_checkpoint_every(0)

@@ -3,7 +3,8 @@
 mod reference;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use fewbit_burn::StoredModel;
+use fewbit::StoredModel;
+use fewbit_burn::StoredModelExt;
 use fewbit_zoo::models::{
     ByteLanguageModel, ImageClassifier, ModelConfig, NetworkVisitor, Separator, WordLanguageModel, WordScores,
 };

@@ -3,6 +3,8 @@
 use std::f64::consts::LN_2;
 use std::fmt;
 
+pub use fewbit_kernels::Parametrisation as BitsParametrisation;
+
 /// Bits kept per weight: always in `0..=16`; 0 is a pruned weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BitWidth(u8);
@@ -68,16 +70,6 @@ impl TryFrom<u8> for BitWidth {
     fn try_from(bits: u8) -> Result<Self, BitsLawError> {
         Self::new(bits).ok_or(BitsLawError::OutOfRange { bound: "width", found: f32::from(bits) })
     }
-}
-
-/// What a logit interpolates between the two ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum BitsParametrisation {
-    /// The number of bits itself, `b = b_min + (b_max - b_min)·sigmoid(l)`. The default.
-    #[default]
-    Bits,
-    /// The logarithm of the noise `u(b) = 1/(2^b - 1)`, from `u(b_min)` to `u(b_max)`.
-    Noise,
 }
 
 /// Why a [`BitsLaw`] cannot be, or has no logit for a number of bits.
@@ -212,6 +204,12 @@ impl BitsLaw {
         // ln(t / (1 - t)) without the cancellation in 1 - t.
         let logit = ((here - low) / (high - here)).ln() as f32;
         if logit.is_finite() { Ok(logit) } else { Err(outside) }
+    }
+
+    /// The same law for the kernels, which evaluate it for many logits at once.
+    pub(crate) fn kernel(&self) -> fewbit_kernels::BitsLaw {
+        let law = fewbit_kernels::BitsLaw::new(self.minimum, self.maximum, self.parametrisation);
+        law.expect("the kernels' bounds are wider")
     }
 
     /// The slope `db/dl` of [`bits`](Self::bits) at a logit; never negative.

@@ -26,6 +26,7 @@
 pub mod atomic;
 pub mod batch_norm;
 pub mod bits;
+pub mod budget;
 mod codes;
 pub mod compress;
 pub mod container;
@@ -34,14 +35,21 @@ mod encoding;
 mod error;
 pub mod grid;
 pub mod group;
+pub mod layout;
+pub mod method;
+pub mod model;
 pub mod names;
 pub mod pattern;
 mod range_form;
 pub mod ranges;
+pub mod scale;
+mod search;
+pub mod selection;
 pub mod size;
 pub mod tensor;
 
 pub use bits::{BitWidth, BitsLaw, BitsLawError, BitsParametrisation};
+pub use budget::{Budget, BudgetError, FileSettings};
 pub use codes::Codes;
 #[cfg(feature = "fuzzing")]
 pub use container::arbitrary;
@@ -53,7 +61,14 @@ pub use container::{
 pub use error::QuantizeError;
 pub use grid::{GridKind, UniformGrid, ValueRange};
 pub use group::{GroupSize, Grouping};
+pub use layout::{Layout, Orientation};
+pub use method::Method;
+pub use model::{
+    ExportError, FloatStorage, MetadataError, Snapshot, SnapshotTensor, StoredModel, StoredTensor,
+    value_count,
+};
 pub use range_form::{RangeForm, RangeGranularity};
 pub use ranges::Ranges;
+pub use selection::Selection;
 pub use size::{ModelSize, nominal_size, soft_size};
 pub use tensor::{Levels, QuantizedTensor};

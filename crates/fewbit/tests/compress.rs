@@ -5,8 +5,8 @@ use fewbit::compress::{
     Treatment, compress,
 };
 use fewbit::{
-    BitWidth, CodeEncoding, ContainerReader, ContainerWriter, ElementType, Encoding, FloatEncoding, GridKind,
-    GroupSize, QuantizedTensor, RangeForm, RangeGranularity, Ranges,
+    BitWidth, ContainerReader, ContainerWriter, ElementType, Encoding, FloatEncoding, GridKind, GroupSize,
+    QuantizedTensor, RangeForm, RangeGranularity, Ranges,
 };
 use fewbit_testing::Numbers;
 
@@ -30,12 +30,7 @@ fn network(seed: u64, sizes: &[(usize, usize)]) -> MemorySource {
 }
 
 fn options(budget: u64) -> CompressOptions {
-    CompressOptions {
-        budget,
-        objective: Objective::Relative,
-        floats: FloatEncoding::Float16,
-        encoding: CodeEncoding::Smaller,
-    }
+    CompressOptions::new(budget)
 }
 
 /// From a thirtieth to a sixth of the float bytes: the file never exceeds the budget, uses 99.5 % of it, has
@@ -52,7 +47,7 @@ fn a_budget_is_kept_and_used() {
             for ratio in [30, 20, 12, 8, 6] {
                 let budget = float / ratio;
                 let head = ContainerWriter::new();
-                let options = CompressOptions { objective, ..options(budget) };
+                let options = options(budget).with_objective(objective);
                 let found = compress(&mut memory, &head, &options).unwrap();
                 let bytes = found.writer.to_bytes();
                 assert_eq!(bytes.len() as u64, found.bytes);
@@ -173,7 +168,7 @@ fn the_error_is_less_than_that_of_uniform_rounding_at_equal_bytes() {
             writer.quantized(&tensor.name, &rounded).unwrap();
         }
         let budget = writer.bytes();
-        let options = CompressOptions { objective: Objective::Squared, ..options(budget) };
+        let options = options(budget).with_objective(Objective::Squared);
         let found = compress(&mut memory, &ContainerWriter::new(), &options).unwrap();
         assert!(found.bytes <= budget);
         assert!(found.squared_error < 0.6 * uniform, "{bits} bits: {} {uniform}", found.squared_error);
@@ -206,7 +201,7 @@ fn what_errors_cost_decides_the_steps() {
         .to_vec();
     for budget in [6_000, 10_000, 16_000] {
         let mut plain = network(6, &sizes);
-        let options = CompressOptions { objective: Objective::Squared, ..options(budget) };
+        let options = options(budget).with_objective(Objective::Squared);
         let before = compress(&mut plain, &ContainerWriter::new(), &options).unwrap();
         for (layer, costs) in costs.iter().enumerate() {
             memory.set_sensitivity(2 * layer, Sensitivity { channels: costs.clone(), inputs: None });

@@ -2,7 +2,9 @@
 
 use fewbit::compress::MomentsError;
 
-use crate::stored::{ExportError, LoadError};
+use fewbit::ExportError;
+
+use crate::stored::LoadError;
 
 /// Why a network cannot be calibrated.
 #[derive(Debug, thiserror::Error)]

@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use burn::module::ParamId;
 use burn::tensor::Tensor;
+use fewbit::StoredModel;
 use fewbit::compress::{MomentsError, SecondMoments};
 
 use super::patches::Geometry;
 use super::{Calibration, CalibrationError};
 use crate::layout::parameters;
+use crate::layout::values;
 use crate::nn::observer::{LayerInput, observe};
-use crate::reparam::values;
-use crate::stored::StoredModel;
+use crate::stored::StoredModelExt;
 use crate::train::Task;
 
 /// Places of a convolution's result that are looked at in each image: neighbours have nearly the same to say.
@@ -76,5 +77,5 @@ fn add(seen: &mut Seen, weight: ParamId, input: LayerInput) {
 }
 
 fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
-    values(&tensor.clone().detach()).expect("float32 was asked for")
+    values(&tensor.clone().detach())
 }

@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use fewbit::StoredModel;
 
 use super::{Calibration, CalibrationError};
+use crate::layout::values;
 use crate::layout::{ParameterVisitor, parameters, visit_parameters};
-use crate::reparam::values;
-use crate::stored::StoredModel;
+use crate::stored::StoredModelExt;
 use crate::train::Task;
 
 impl<T: Task> Calibration<'_, T> {
@@ -71,7 +72,7 @@ struct Squares {
 
 impl ParameterVisitor for Squares {
     fn parameter<const D: usize>(&mut self, path: String, _: bool, param: &Param<Tensor<D>>) {
-        let Some(gradient) = self.gradients.get::<D>(param.id).and_then(|found| values(&found)) else {
+        let Some(gradient) = self.gradients.get::<D>(param.id).map(|found| values(&found)) else {
             return;
         };
         let sums = self.sums.entry(path).or_insert_with(|| vec![0.0; gradient.len()]);

@@ -25,6 +25,7 @@ pub(crate) mod embedding;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod pooling;
+pub(crate) mod quantize;
 pub(crate) mod residual;
 
 /// A function of `N` contiguous float32 tensors on the CPU, and its derivative.

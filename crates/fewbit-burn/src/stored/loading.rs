@@ -11,12 +11,12 @@ use burn::tensor::{Tensor, TensorData};
 use fewbit::batch_norm::{
     BETA, EPSILON_KEY, GAMMA, RUNNING_MEAN, RUNNING_VAR, SCALE, SHIFT, folded_layers, unit_variance,
 };
-use fewbit::names::is_batch_count;
-use fewbit::{ContainerReader, Encoding, FloatEncoding, ReadError, TensorEntry};
+use fewbit::model::{folded_epsilon, parameter_tensors};
+use fewbit::{ContainerReader, Orientation, ReadError, StoredModel, TensorEntry};
 use rayon::prelude::*;
 
-use super::{LoadError, StoredModel, StoredTensor, floats};
-use crate::layout::{Orientation, ParameterEntry, PathTracker, parameters};
+use super::LoadError;
+use crate::layout::{ParameterEntry, PathTracker, parameters};
 
 /// `model` with the weights of the `.fewbit` file at `path`.
 ///
@@ -96,7 +96,7 @@ fn sources<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<BTreeMap<Strin
     for entry in parameter_tensors(reader)? {
         sources.insert(entry.name().to_owned(), Source::Stored(entry));
     }
-    let Some(epsilon) = floats::epsilon(reader.metadata(EPSILON_KEY))? else { return Ok(sources) };
+    let Some(epsilon) = folded_epsilon(reader.metadata(EPSILON_KEY))? else { return Ok(sources) };
     for layer in folded_layers(reader.tensors().iter().map(TensorEntry::name)) {
         let [scale, shift] = [SCALE, SHIFT].map(|field| sources.remove(&format!("{layer}{field}")));
         let (Some(scale), Some(shift)) = (scale, shift) else { continue };
@@ -111,22 +111,6 @@ fn sources<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<BTreeMap<Strin
         }
     }
     Ok(sources)
-}
-
-/// The tensors of a file but for counts of batches; an error for any other that is not of floats, which no parameter
-/// can be.
-fn parameter_tensors<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<Vec<&TensorEntry>, ReadError> {
-    let mut tensors = Vec::new();
-    for entry in reader.tensors() {
-        match entry.encoding() {
-            Encoding::Raw(_) if is_batch_count(entry.name()) => {}
-            Encoding::Raw(found) => {
-                return Err(ReadError::NotFloats { name: entry.name().to_owned(), found });
-            }
-            _ => tensors.push(entry),
-        }
-    }
-    Ok(tensors)
 }
 
 /// An error unless tensors, sorted by path, are those that a model needs.
@@ -151,50 +135,16 @@ fn check_fit<'t>(
     }
 }
 
-impl StoredModel {
-    /// `model` with every parameter and running statistic replaced by the stored value.
-    ///
-    /// # Errors
-    /// [`LoadError`] naming the first tensor that is missing, extra or of another shape; nothing is
-    /// loaded then.
-    pub fn load_into<M: Module>(&self, model: M) -> Result<M, LoadError> {
-        let (entries, _) = parameters(&model);
-        let tensors = self.unfolded()?;
-        check_fit(&entries, tensors.iter().map(|(path, tensor)| (path.as_str(), tensor.shape())))?;
-        let values = entries.iter().map(|entry| {
-            let tensor = &tensors[&entry.path];
-            (entry.path.clone(), entry.orientation.swap_values(tensor.values(), tensor.shape()))
-        });
-        Ok(model.map(&mut Loader { tracker: PathTracker::default(), values: values.collect() }))
-    }
-
-    /// The model in a file, its codes in memory, without PyTorch's counts of the batches that a norm has seen.
-    ///
-    /// # Errors
-    /// [`ReadError`] saying what does not decode; [`ReadError::NotFloats`] for any other tensor that is not of floats,
-    /// which no parameter can be.
-    pub fn from_reader<B: AsRef<[u8]>>(reader: &ContainerReader<B>) -> Result<Self, ReadError> {
-        let mut stored = Self::default();
-        for (key, value) in reader.metadata_entries() {
-            stored.metadata.insert(key.to_owned(), value.to_owned());
-        }
-        for entry in parameter_tensors(reader)? {
-            let float = |encoding| -> Result<_, ReadError> {
-                let (shape, values) = (entry.shape().to_vec(), reader.values(entry.name())?);
-                Ok(StoredTensor::Float { shape, values, encoding })
-            };
-            let tensor = match entry.encoding() {
-                Encoding::Packed | Encoding::Coded => {
-                    StoredTensor::Quantized(reader.quantized(entry.name())?)
-                }
-                Encoding::Float16 => float(FloatEncoding::Float16)?,
-                Encoding::BFloat16 => float(FloatEncoding::BFloat16)?,
-                _ => float(FloatEncoding::Float32)?,
-            };
-            stored.tensors.insert(entry.name().to_owned(), tensor);
-        }
-        Ok(stored)
-    }
+/// See [`StoredModelExt::load_into`](super::StoredModelExt::load_into).
+pub(super) fn load_stored<M: Module>(stored: &StoredModel, model: M) -> Result<M, LoadError> {
+    let (entries, _) = parameters(&model);
+    let tensors = stored.unfolded()?;
+    check_fit(&entries, tensors.iter().map(|(path, tensor)| (path.as_str(), tensor.shape())))?;
+    let values = entries.iter().map(|entry| {
+        let tensor = &tensors[&entry.path];
+        (entry.path.clone(), entry.orientation.swap_values(tensor.values(), tensor.shape()))
+    });
+    Ok(model.map(&mut Loader { tracker: PathTracker::default(), values: values.collect() }))
 }
 
 /// Gives each parameter its values.

@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fewbit::Budget;
 use serde::{Deserialize, Serialize};
 
-use super::controller::SizeController;
 use super::identity::{Difference, Identity, in_words};
 use super::run_folder::{CHECKPOINT_FOLDER, RunFolder};
 
@@ -76,7 +76,7 @@ pub(crate) struct Header {
     pub(crate) seconds: f64,
     /// What learning rates are multiplied with.
     pub(crate) rate_factor: f64,
-    pub(crate) controller: Option<SizeController>,
+    pub(crate) budget: Option<Budget>,
     /// Lengths of the records; known once they are.
     #[serde(default)]
     pub(crate) records: [u64; 3],
@@ -94,7 +94,7 @@ impl Checkpoint {
     /// Writes the checkpoint into the run folder and removes all but the newest few.
     pub(crate) fn save(mut self, folder: &RunFolder) -> Result<(), CheckpointError> {
         self.header.records = [0, 1, 2].map(|i| self.records[i].len() as u64);
-        let header = serde_json::to_vec(&self.header).unwrap_or_default();
+        let header = serde_json::to_vec(&self.header).expect("a header is plain data");
         let mut bytes = MAGIC.to_vec();
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(&header);
@@ -211,7 +211,7 @@ mod tests {
             metrics_bytes: 11,
             seconds: 1.5,
             rate_factor: 1.0,
-            controller: None,
+            budget: None,
             records: [0; 3],
         };
         Checkpoint { header, records: [vec![1, 2], vec![], vec![3]] }

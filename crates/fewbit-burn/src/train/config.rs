@@ -1,9 +1,10 @@
 //! The settings of a run.
 
+use fewbit::FloatStorage;
+
+use crate::budget_loop::mode_of;
 use crate::config::QuantizationConfig;
 use crate::control::Mode;
-use crate::method::Method;
-use crate::stored::FloatStorage;
 
 words! {
     /// The optimizer of the weights. Learned bit widths and scales have an Adam of their own.
@@ -85,7 +86,7 @@ words! {
 ///     .with_quantized_learning_rate(1e-3);
 /// assert_eq!(config.total_steps(), 2000);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrainConfig {
     /// Decides the first weights, the order of records, their augmentation and the noise.
@@ -118,13 +119,14 @@ pub struct TrainConfig {
     pub schedule_factor: f64,
     /// Steps at the start of each phase over which the rate rises from 0.
     pub warmup_steps: u64,
-    /// Of the bits.
-    pub bits_learning_rate: f64,
+    /// Learning rate of bit widths and scales; where none is given, that of the [`Budget`](fewbit::Budget), or 1e-3
+    /// without one.
+    pub bits_learning_rate: Option<f64>,
     /// How that changes within the phase under noise. Where the rate of the weights falls to 0 and that
     /// of the bits does not, the last bits are lost when the weights can no longer follow.
     pub bits_schedule: Schedule,
-    /// λ, per MiB.
-    pub penalty: f64,
+    /// λ, per MiB; where none is given, as the [`Budget`](fewbit::Budget) finds it, or 5 without one.
+    pub penalty: Option<f64>,
     /// Bound on the norm of all gradients of the weights together; 0 is none.
     pub clip_norm: f64,
     /// Steps between evaluations on the validation split; 0 is none.
@@ -140,10 +142,8 @@ pub struct TrainConfig {
     pub quantization: QuantizationConfig,
     /// How tensors that are not quantized are stored, and so evaluated.
     pub storage: FloatStorage,
-    /// Most bytes of the file; λ is then found while training, and `penalty` is where it starts.
+    /// Most bytes of the file; λ is then found while training.
     pub budget: Option<u64>,
-    /// The share of the quantized steps, the last, in which fewbit's method rounds weights and adds no noise.
-    pub rounding_share: f64,
     /// The share of a teacher in the loss, `0..=1`; the rest is the labels'. The teacher is the one that the run is given, in
     /// all steps, or else the float network, in quantized steps.
     pub distillation: f64,
@@ -169,9 +169,9 @@ impl Default for TrainConfig {
             schedule_period: 1000,
             schedule_factor: 0.1,
             warmup_steps: 0,
-            bits_learning_rate: 1e-3,
+            bits_learning_rate: None,
             bits_schedule: Schedule::Constant,
-            penalty: 5.0,
+            penalty: None,
             clip_norm: 0.0,
             evaluate_every: 500,
             evaluation_batch_size: 500,
@@ -180,7 +180,6 @@ impl Default for TrainConfig {
             quantization: QuantizationConfig::default(),
             storage: FloatStorage::default(),
             budget: None,
-            rounding_share: 0.5,
             distillation: 0.0,
             on_non_finite: OnNonFinite::Stop,
         }
@@ -217,9 +216,9 @@ impl TrainConfig {
         with_schedule_period(schedule_period: u64),
         with_schedule_factor(schedule_factor: f64),
         with_warmup_steps(warmup_steps: u64),
-        with_bits_learning_rate(bits_learning_rate: f64),
+        with_bits_learning_rate(bits_learning_rate: Option<f64>),
         with_bits_schedule(bits_schedule: Schedule),
-        with_penalty(penalty: f64),
+        with_penalty(penalty: Option<f64>),
         with_clip_norm(clip_norm: f64),
         with_evaluate_every(evaluate_every: u64),
         with_evaluation_batch_size(evaluation_batch_size: usize),
@@ -228,7 +227,6 @@ impl TrainConfig {
         with_quantization(quantization: QuantizationConfig),
         with_storage(storage: FloatStorage),
         with_budget(budget: Option<u64>),
-        with_rounding_share(rounding_share: f64),
         with_distillation(distillation: f64),
         with_on_non_finite(on_non_finite: OnNonFinite),
     }
@@ -260,7 +258,7 @@ impl TrainConfig {
 
     /// The learning rate of the bits or steps at `step` of the run.
     pub fn bits_learning_rate_at(&self, step: u64) -> f64 {
-        self.bits_learning_rate * self.bits_rate_factor_at(step)
+        self.bits_learning_rate.unwrap_or(1e-3) * self.bits_rate_factor_at(step)
     }
 
     /// What the rate of the bits is multiplied with at `step` of the run.
@@ -275,11 +273,12 @@ impl TrainConfig {
 
     /// What reading a weight gives at `step` of the run, once the float steps are done.
     pub fn mode_at(&self, step: u64) -> Mode {
-        match self.quantization.method {
-            Method::DiffQ(_) | Method::QuantNoise(..) => Mode::Noise,
-            Method::Fewbit(_) if self.quantized_share(step) < 1.0 - self.rounding_share => Mode::Noise,
-            _ => Mode::StraightThrough,
-        }
+        mode_of(self.quantization.method.phase(self.quantized_share(step)))
+    }
+
+    /// λ where there is no budget that decides it.
+    pub fn penalty_without_budget(&self) -> f64 {
+        self.penalty.unwrap_or(5.0)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Evaluations and results: always of the bytes that the file has or would have.
 
+use std::sync::Arc;
+
 use burn::module::Module;
-use fewbit::BitWidth;
+use fewbit::method::{FixedWidth, PtqMinMax};
+use fewbit::{BitWidth, ExportError, StoredModel};
 
 use super::checkpoint::CheckpointError;
 use super::evaluator::{Evaluated, Evaluator};
@@ -14,30 +17,23 @@ use super::state::State;
 use super::task::{Split, Task};
 use super::trainer::Trainer;
 use crate::config::QuantizationConfig;
-use crate::method::FixedWidth;
-use crate::method::Method::Rounding;
 use crate::operation::forward_only;
 use crate::penalty::soft_size;
-use crate::stored::{ExportError, LoadError, StoredModel};
+use crate::stored::{LoadError, StoredModelExt};
 
 impl<T: Task> Trainer<'_, T> {
     /// The file that would be written now.
     fn stored(&self, state: &State<T::Model>) -> Result<StoredModel, TrainError> {
         let stored = match &state.quantizer {
             None => StoredModel::float(&state.model)?,
-            Some(quantizer) => self.finished(StoredModel::rounded(&state.model, quantizer)?)?,
+            Some(quantizer) => return self.finished(StoredModel::rounded(&state.model, quantizer)?),
         };
         Ok(self.with_all_metadata(stored))
     }
 
-    /// `stored` as a file has it: statistics of its own weights, then floats in the recipe's precision.
+    /// `stored` as the run's file has it: statistics of its own weights, then floats in the recipe's precision.
     pub(super) fn finished(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
-        Ok(self.in_storage(self.with_own_statistics(stored)?))
-    }
-
-    /// `stored` with its floats in the recipe's precision.
-    pub(super) fn in_storage(&self, stored: StoredModel) -> StoredModel {
-        stored.with_floats_stored(self.config.storage, self.task.batch_norm_epsilon())
+        Ok(self.file().in_storage(self.with_own_statistics(stored)?))
     }
 
     pub(super) fn with_all_metadata(&self, stored: StoredModel) -> StoredModel {
@@ -46,7 +42,7 @@ impl<T: Task> Trainer<'_, T> {
 
     /// `stored` with running statistics measured with its own weights, on training batches. Those of
     /// training belong to noisy weights, whose activations spread more than those of rounded ones.
-    fn with_own_statistics(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
+    pub(super) fn with_own_statistics(&self, stored: StoredModel) -> Result<StoredModel, TrainError> {
         if self.config.norm_batches == 0 || !stored.has_running_statistics() {
             return Ok(stored);
         }
@@ -69,16 +65,15 @@ impl<T: Task> Trainer<'_, T> {
     }
 
     /// The evaluation of the network in the bytes of a file, through the reader, and the network.
-    fn evaluated(&self, bytes: &[u8], split: Split) -> Result<(Evaluated, StoredModel), TrainError> {
-        let evaluator = Evaluator::new(self.task, self.config.evaluation_batch_size, &self.device);
-        let stored = StoredModel::from_bytes(bytes).map_err(LoadError::from)?;
-        Ok((evaluator.of_file(bytes, split)?, stored))
+    fn evaluated(&self, bytes: &[u8], split: Split) -> Result<Evaluated, TrainError> {
+        Evaluator::new(self.task, self.config.evaluation_batch_size, &self.device).of_file(bytes, split)
     }
 
     /// The row of an evaluation on the validation records.
     pub(super) fn evaluate_now(&self, state: &State<T::Model>, seconds: f64) -> Result<Row, TrainError> {
-        let bytes = self.stored(state)?.to_bytes().map_err(ExportError::from)?;
-        let (evaluated, stored) = self.evaluated(&bytes, Split::Validation)?;
+        let stored = self.stored(state)?;
+        let bytes = stored.to_bytes().map_err(ExportError::from)?;
+        let evaluated = self.evaluated(&bytes, Split::Validation)?;
         let soft_bits = state.quantizer.as_ref().and_then(|quantizer| soft_size(&state.model, quantizer));
         Ok(Row::Evaluation {
             step: state.step,
@@ -101,16 +96,14 @@ impl<T: Task> Trainer<'_, T> {
         folder: &RunFolder,
         seconds: impl Fn() -> f64,
     ) -> Result<Vec<ResultRow>, TrainError> {
-        let stored = match (&state.quantizer, self.config.budget) {
-            (Some(quantizer), Some(budget)) => {
-                self.with_all_metadata(self.within_budget(&state.model, quantizer, budget)?)
-            }
+        let stored = match (&state.quantizer, &state.budget) {
+            (Some(quantizer), Some(budget)) => self.within(budget, &state.model, quantizer)?,
             _ => self.stored(state)?,
         };
         let bytes = stored.to_bytes().map_err(ExportError::from)?;
         folder.write(MODEL_FILE, &bytes).map_err(CheckpointError::Write)?;
-        let own = Method::from(&self.config.quantization.method);
-        let (own_evaluated, own_stored) = self.evaluated(&bytes, Split::Test)?;
+        let own = Method::of(self.method());
+        let own_evaluated = self.evaluated(&bytes, Split::Test)?;
         let row = |method, evaluated: &Evaluated, stored: &StoredModel, bytes: usize| ResultRow {
             step: state.step,
             method,
@@ -122,33 +115,39 @@ impl<T: Task> Trainer<'_, T> {
             p_value: (method != own).then(|| sign_test(&evaluated.scores, &own_evaluated.scores)),
             seconds: seconds(),
         };
-        let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
-        let float_bytes = float.into_bytes();
-        let (float_evaluated, float) = self.evaluated(&float_bytes, Split::Test)?;
-        let mut rows = vec![row(Method::Float, &float_evaluated, &float, float_bytes.len())];
+        let file = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
+        let float_evaluated = self.evaluated(file.as_bytes(), Split::Test)?;
+        let float = StoredModel::from_reader(&file).map_err(LoadError::from)?;
+        let mut rows = vec![row(Method::Float, &float_evaluated, &float, file.as_bytes().len())];
         if own != Method::RoundedAfterTraining
-            && let Some(rounded) = self.rounded_within(&float, bytes.len())?
+            && let Some((rounded, bytes)) = self.rounded_within(&float, bytes.len())?
         {
-            let (evaluated, stored) = self.evaluated(&rounded, Split::Test)?;
-            rows.push(row(Method::RoundedAfterTraining, &evaluated, &stored, rounded.len()));
+            let evaluated = self.evaluated(&bytes, Split::Test)?;
+            rows.push(row(Method::RoundedAfterTraining, &evaluated, &rounded, bytes.len()));
         }
-        rows.push(row(own, &own_evaluated, &own_stored, bytes.len()));
+        rows.push(row(own, &own_evaluated, &stored, bytes.len()));
         Ok(rows)
     }
 
     /// The float network rounded after training at the largest width whose file has at most `bytes`,
     /// with running statistics of its own as the method has them.
-    fn rounded_within(&self, float: &StoredModel, bytes: usize) -> Result<Option<Vec<u8>>, TrainError> {
+    fn rounded_within(
+        &self,
+        float: &StoredModel,
+        bytes: usize,
+    ) -> Result<Option<(StoredModel, Vec<u8>)>, TrainError> {
         let file = |stored: &StoredModel| stored.to_bytes().map_err(ExportError::from);
         for width in (1..=BitWidth::MAX.get()).rev().filter_map(BitWidth::new) {
-            let fixed = FixedWidth::of_tensor(width);
-            let config = QuantizationConfig { method: Rounding(fixed), ..self.config.quantization.clone() };
+            let method = Arc::new(PtqMinMax(FixedWidth::of_tensor(width)));
+            let config = QuantizationConfig { method, selection: self.config.quantization.selection.clone() };
             let model = float.load_into(self.task.init(&self.device))?;
             let (model, quantizer) = config.attach(model, self.config.seed)?;
-            let rounded = self.with_all_metadata(StoredModel::rounded(&model, &quantizer)?);
+            let rounded = StoredModel::rounded(&model, &quantizer)?;
             // The size before the statistics, which take long to measure and the same bytes.
-            if file(&self.in_storage(rounded.clone()))?.len() <= bytes {
-                return Ok(Some(file(&self.finished(rounded)?)?));
+            if file(&self.file().in_storage(rounded.clone()))?.len() <= bytes {
+                let finished = self.finished(rounded)?;
+                let bytes = file(&finished)?;
+                return Ok(Some((finished, bytes)));
             }
         }
         Ok(None)

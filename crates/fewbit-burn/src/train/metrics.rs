@@ -70,9 +70,10 @@ pub enum Method {
     /// No quantization.
     Float,
     /// The float network rounded to one width, smallest to largest weight.
-    #[serde(alias = "rounded_after_training")]
+    #[serde(rename = "ptq-minmax", alias = "rounded_after_training", alias = "rounded-after-training")]
     RoundedAfterTraining,
     /// The float network rounded to one width with the least squared error.
+    #[serde(rename = "ptq-mse", alias = "nearest-after-training")]
     NearestAfterTraining,
     /// Learned steps under a penalty on coded bytes.
     Fewbit,
@@ -102,18 +103,11 @@ impl Method {
     }
 }
 
-impl From<&crate::method::Method> for Method {
-    fn from(method: &crate::method::Method) -> Self {
-        use crate::method::Method as Of;
-        match method {
-            Of::Fewbit(_) => Self::Fewbit,
-            Of::DiffQ(_) => Self::Diffq,
-            Of::Lsq(..) => Self::Lsq,
-            Of::Qat(_) => Self::Qat,
-            Of::QuantNoise(..) => Self::QuantNoise,
-            Of::Rounding(_) => Self::RoundedAfterTraining,
-            Of::NearestRounding(_) => Self::NearestAfterTraining,
-        }
+impl Method {
+    /// The name of a method in results.
+    pub(crate) fn of(method: &dyn fewbit::Method) -> Self {
+        let name = serde_json::Value::String(method.name().to_owned());
+        serde_json::from_value(name).expect("every method has a name in results")
     }
 }
 

@@ -1,24 +1,23 @@
 //! One optimizer step: the weights by the recipe's rule, the bits by their own Adam.
 
+use std::collections::HashMap;
+
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Gradients, Tensor};
-use fewbit::size::BITS_PER_MEBIBYTE;
+use burn::tensor::Tensor;
+use fewbit::budget::Observation;
 
 use super::config::{OptimizerKind, TrainConfig};
 use crate::guard::{NonFinite, NonFiniteKind, first_non_finite_value};
-use crate::layout::{ParameterVisitor, visit_parameters};
-use crate::method::{Method, StepSpace};
+use crate::layout::{ParameterVisitor, values, visit_parameters};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
-use crate::penalty::model_bits;
+use crate::penalty::SizePenalty;
 use crate::quantizer::Quantizer;
 
 /// The optimizers of one phase: of the weights and of the bits.
 pub struct Optimizers {
     pub(crate) weights: ModuleOptimizer,
     pub(crate) bits: ModuleOptimizer,
-    /// What both learning rates are multiplied with.
-    pub(crate) rate_factor: f64,
     /// What bounds the common norm of the weights' gradients.
     scale: GradientScale,
     /// What the second optimizer moves.
@@ -39,60 +38,71 @@ impl Optimizers {
             OptimizerKind::AdamW => ModuleOptimizer::from(adam(true)),
         };
         let learned = quantizer.map(|quantizer| quantizer.learned_ids(model).into_iter().collect());
-        // LSQ's steps are weights among weights, as published.
-        let is_apart = !matches!(config.quantization.method, Method::Lsq(_, StepSpace::Linear));
-        let learned = learned.filter(|_| is_apart).unwrap_or_default();
-        Self { weights, bits: ModuleOptimizer::from(Adam::default()), rate_factor: 1.0, scale, learned }
+        let learned = learned.filter(|_| config.quantization.method.has_own_optimizer()).unwrap_or_default();
+        Self { weights, bits: ModuleOptimizer::from(Adam::default()), scale, learned }
     }
 
-    /// The model after one step down the gradient of `loss` and, where the method is attached, of `lambda`
-    /// times the size in MiB, with that size in bits. `step` counts from 0 over the whole run; the method's
-    /// clock moves on.
+    /// The model after one step down the gradient of `loss` and, where the method is attached, of `lambda` times the size
+    /// in MiB, with what the step has shown of the size. The method's clock moves on.
     ///
     /// # Errors
     /// [`NonFinite`] naming the first gradient that is not finite, before anything has moved.
     pub fn learn<M: Module>(
         &mut self,
         config: &TrainConfig,
-        step: u64,
         model: M,
         quantizer: Option<&Quantizer>,
         loss: Tensor<1>,
         lambda: f64,
-    ) -> Result<(M, Option<f64>), NonFinite> {
-        let size = quantizer.filter(|_| lambda > 0.0).and_then(|quantizer| model_bits(&model, quantizer));
-        let (total, bits) = match size {
-            Some(size) => (loss + size.term * (lambda / BITS_PER_MEBIBYTE), Some(size.bits)),
-            None => (loss, None),
+        rates: Rates,
+    ) -> Result<(M, Option<Seen>), NonFinite> {
+        let wants_size = config.budget.is_some() || lambda > 0.0;
+        let size = quantizer.filter(|_| wants_size).and_then(|quantizer| SizePenalty::of(&model, quantizer));
+        let total = match &size {
+            Some(size) if lambda > 0.0 => loss + size.loss(lambda),
+            _ => loss,
         };
-        let model = self.step(config, step, model, total.backward())?;
-        if let Some(quantizer) = quantizer {
-            quantizer.advance();
-        }
-        Ok((model, bits))
-    }
-
-    /// The model after one step along `gradients`.
-    fn step<M: Module>(
-        &mut self,
-        config: &TrainConfig,
-        step: u64,
-        model: M,
-        mut gradients: Gradients,
-    ) -> Result<M, NonFinite> {
-        let bits = GradientsParams::from_params(&mut gradients, &model, &self.learned);
+        let mut gradients = total.backward();
+        let learned = GradientsParams::from_params(&mut gradients, &model, &self.learned);
         let weights = GradientsParams::from_module(&mut gradients, &model);
-        norm(&bits, &model)?;
+        norm(&learned, &model)?;
         let norm = norm(&weights, &model)?;
         let is_clipped = config.clip_norm > 0.0 && norm > config.clip_norm;
         self.scale.set(if is_clipped { config.clip_norm / norm } else { 1.0 });
-        let rate = config.learning_rate_at(step) * self.rate_factor;
-        let mut model = self.weights.step(rate, model, weights);
+        let seen = size.map(|size| {
+            let of_learned = self.learned.iter().filter_map(|id| learned.get::<1>(*id));
+            let sum =
+                |gradient: Tensor<1>| values(&gradient).iter().map(|slope| f64::from(*slope)).sum::<f64>();
+            let seen = size.observation(lambda, of_learned.map(sum).sum());
+            Seen { seen, finest: size.into_finest() }
+        });
+        let mut model = self.weights.step(rates.weights, model, weights);
         if !self.learned.is_empty() {
-            model = self.bits.step(config.bits_learning_rate_at(step) * self.rate_factor, model, bits);
+            model = self.bits.step(rates.learned, model, learned);
         }
-        Ok(model)
+        if let Some(quantizer) = quantizer {
+            quantizer.advance();
+        }
+        Ok((model, seen))
     }
+}
+
+/// What a step has shown of the size.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The size and its slopes.
+    pub(crate) seen: Observation,
+    /// The finest learned numbers that have an effect.
+    pub(crate) finest: HashMap<ParamId, Vec<f32>>,
+}
+
+/// The learning rates of a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// Of the weights.
+    pub weights: f64,
+    /// Of the learned numbers.
+    pub learned: f64,
 }
 
 /// The norm of all gradients together.

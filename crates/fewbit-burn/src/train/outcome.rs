@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use fewbit::ExportError;
+use fewbit::budget::BudgetError;
+
 use super::checkpoint::CheckpointError;
 use super::identity::Difference;
 use super::metrics::{ResultRow, Row};
 use super::run_folder::RunFolderError;
 use super::task::Split;
 use crate::config::AttachError;
-use crate::stored::{ExportError, LoadError};
+use crate::stored::LoadError;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -39,19 +42,9 @@ pub enum TrainError {
         /// The step of the newest checkpoint before that; none where there is none.
         checkpoint: Option<u64>,
     },
-    /// No file is so small.
-    #[error(
-        "a budget of {budget} bytes is too small: without any quantized weight the file has {minimum} bytes"
-    )]
-    BudgetTooSmall {
-        /// What was asked for.
-        budget: u64,
-        /// The smallest that there is.
-        minimum: u64,
-    },
-    /// A budget for a file whose size is not learned.
-    #[error("a budget was given, but the size of a file of one width for all weights cannot be chosen")]
-    BudgetNotKept,
+    /// The budget cannot be kept.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// There is nothing to train on.
     #[error("the training set has no record left beside the validation split")]
     NoRecords,

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use fewbit::StoredModel;
+
 use super::config::TrainConfig;
 use super::memory::peak_memory;
 use super::outcome::TrainError;
 use super::state::State;
 use super::task::Task;
 use super::trainer::Trainer;
-use crate::site::Trim;
-use crate::stored::StoredModel;
+use crate::stored::StoredModelExt;
 
 /// What a run will take and what its file can be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,14 +36,7 @@ impl<T: Task> Trainer<'_, T> {
     /// [`TrainError`]: a budget that no file keeps, a method that does not fit, weights that are not finite.
     pub fn plan(&self, timed_steps: u64) -> Result<RunPlan, TrainError> {
         let state = self.start()?;
-        let (smallest, largest) = if self.config.quantization.method.keeps_a_budget() {
-            (self.data_free(&state.model, 0)?.0, self.data_free(&state.model, u64::MAX)?.0)
-        } else {
-            let (model, quantizer) =
-                self.config.quantization.attach(state.model.clone(), self.config.seed)?;
-            let bytes = self.bytes_of(&model, &quantizer, Trim::default())?;
-            (bytes, bytes)
-        };
+        let (smallest, largest) = self.limits(&state.model)?;
         let config = self.config_of_trial();
         let [float_step_seconds, quantized_step_seconds] = if timed_steps > 0 {
             self.with_config(&config).try_steps(state, timed_steps)?
@@ -58,7 +52,7 @@ impl<T: Task> Trainer<'_, T> {
         TrainConfig {
             learning_rate: 0.0,
             quantized_learning_rate: 0.0,
-            bits_learning_rate: 0.0,
+            bits_learning_rate: Some(0.0),
             norm_batches: self.config.norm_batches.min(1),
             ..self.config.clone()
         }
@@ -82,7 +76,6 @@ impl<T: Task> Trainer<'_, T> {
                 state.step = self.config.float_steps;
                 let float = StoredModel::float(&state.model)?;
                 self.attach(&mut state, || Ok(float))?;
-                state.controller = self.controller(&state)?;
             }
             let mut seconds = Vec::new();
             for step in 0..=steps {

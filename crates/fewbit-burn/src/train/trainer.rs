@@ -4,21 +4,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
+use fewbit::{Method, StoredModel};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::config::{OnNonFinite, TrainConfig};
-use super::controller::steps_per_measurement;
 use super::identity::Identity;
 use super::metrics::Row;
+use super::optimizer::{Rates, Seen};
 use super::order::Batches;
 use super::outcome::{Event, Outcome, Start, TrainError};
 use super::run_folder::RunFolder;
 use super::state::{State, non_finite};
 use super::task::{Task, Teacher};
-use crate::control::Mode;
+use crate::budget_loop::coarser;
 use crate::guard::furthest_value;
-use crate::site::Trim;
-use crate::stored::StoredModel;
 
 /// What learning rates are multiplied with each time that a run goes back, and the least that they come to.
 const ROLL_BACK_FACTOR: f64 = 0.5;
@@ -133,8 +132,8 @@ impl<'a, T: Task> Trainer<'a, T> {
                 step: state.step,
                 phase: state.phase().to_owned(),
                 loss,
-                penalty: state.controller.map(|controller| controller.lambda()),
-                soft_bytes: state.controller.map(|controller| controller.bytes()),
+                penalty: state.budget.as_ref().map(|budget| budget.plan(self.method()).lambda),
+                soft_bytes: state.budget.as_ref().and_then(|budget| budget.estimated_bytes()),
                 seconds: seconds(),
             };
             observe(Event::Row(&row));
@@ -286,28 +285,15 @@ impl<'a, T: Task> Trainer<'a, T> {
         self.device.clone().autodiff()
     }
 
-    /// Sets the phase of the coming step and, now and then, measures the file and, once weights are rounded,
-    /// spends what it leaves of the budget or makes it fit.
+    pub(super) fn method(&self) -> &dyn Method {
+        self.config.quantization.method.as_ref()
+    }
+
+    /// Sets the phase of the coming step, and measures the file where that is due.
     fn prepare_quantized(&self, state: &mut State<T::Model>) -> Result<(), TrainError> {
         let Some(quantizer) = &state.quantizer else { return Ok(()) };
         quantizer.control().set_mode(self.config.mode_at(state.step));
-        let done = state.step.saturating_sub(self.config.float_steps);
-        let is_due = done.is_multiple_of(steps_per_measurement(self.config.quantized_steps));
-        if state.controller.is_some() && is_due {
-            state.check_finite()?;
-            let mut bytes = self.bytes_of(&state.model, quantizer, Trim::default())?;
-            if self.config.mode_at(state.step) == Mode::StraightThrough
-                && let Some(fitted) =
-                    self.fitted(&state.model, quantizer, bytes, self.config.quantized_share(state.step))?
-            {
-                (state.model, bytes) = fitted;
-            }
-            state.controller = state.controller.map(|mut controller| {
-                controller.measure(bytes);
-                controller
-            });
-        }
-        Ok(())
+        self.measure(state)
     }
 
     /// The state after one optimizer step, and the loss before it.
@@ -344,16 +330,23 @@ impl<'a, T: Task> Trainer<'a, T> {
             return Err(non_finite(state.step, culprit));
         }
         let (step, quantizer) = (state.step, state.quantizer.as_ref());
-        let lambda = state.controller.map_or(self.config.penalty, |controller| controller.lambda());
-        let bits;
-        state.optimizers.rate_factor = state.rate_factor;
-        (state.model, bits) = state
+        let plan = state.budget.as_ref().map(|budget| budget.plan(self.method()));
+        let lambda = plan.map_or(self.config.penalty_without_budget(), |plan| plan.lambda);
+        let rates = Rates {
+            weights: self.config.learning_rate_at(step) * state.rate_factor,
+            learned: plan.map_or(self.config.bits_learning_rate_at(step), |plan| plan.scale_rate)
+                * state.rate_factor,
+        };
+        let seen;
+        (state.model, seen) = state
             .optimizers
-            .learn(self.config, step, state.model, quantizer, loss, lambda)
+            .learn(self.config, state.model, quantizer, loss, lambda, rates)
             .map_err(|found| non_finite(step, format!("the loss is {loss_value}; {found}")))?;
-        if let (Some(controller), Some(bits)) = (&mut state.controller, bits) {
-            let (done, rate) = (self.config.quantized_share(step), self.config.bits_rate_factor_at(step));
-            controller.observe(bits, done, rate);
+        if let (Some(budget), Some(quantizer), Some(Seen { seen, finest })) =
+            (&mut state.budget, &state.quantizer, seen)
+        {
+            let by = budget.observe(seen);
+            state.model = coarser(state.model, quantizer, by, finest);
         }
         state.step += 1;
         Ok((state, loss_value))

@@ -32,8 +32,21 @@ pub(crate) enum StepModel {
 pub(crate) enum StepMethod {
     /// Float weights.
     Float,
-    /// Pseudo quantization noise in groups of 8, with a size penalty.
+    /// DiffQ in groups of 8, with its size penalty.
     Diffq,
+    /// fewbit's own method, with its size penalty.
+    Fewbit,
+    /// LSQ at 4 bits.
+    Lsq,
+}
+
+/// What weights are in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepPhase {
+    /// Under noise.
+    Noise,
+    /// Rounded.
+    Rounding,
 }
 
 #[derive(Args)]
@@ -44,6 +57,9 @@ pub(crate) struct StepArgs {
     /// How it is trained.
     #[arg(long, value_enum, default_value = "diffq")]
     pub(crate) method: StepMethod,
+    /// Whether weights get noise or are rounded.
+    #[arg(long, value_enum, default_value = "noise")]
+    pub(crate) phase: StepPhase,
     /// Times evaluation without gradients instead.
     #[arg(long)]
     pub(crate) forward: bool,

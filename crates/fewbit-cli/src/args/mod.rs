@@ -9,7 +9,7 @@ mod training;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use benches::{Bench, BenchArgs, NoiseArgs, StepArgs, StepMethod, StepModel};
+pub(crate) use benches::{Bench, BenchArgs, NoiseArgs, StepArgs, StepMethod, StepModel, StepPhase};
 pub(crate) use budget::BudgetArgs;
 pub(crate) use compression::{CalibrationKind, CompressArgs, ObjectiveKind};
 pub(crate) use files::{EvalArgs, InspectArgs, Names, UnpackArgs, VerifyArgs};

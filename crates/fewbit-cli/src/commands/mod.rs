@@ -15,7 +15,7 @@ pub(crate) mod verify;
 
 use std::path::Path;
 
-use fewbit_burn::StoredModel;
+use fewbit::StoredModel;
 use fewbit_burn::train::memory_limit;
 use fewbit_checkpoint::{Checkpoint, CheckpointError};
 use fewbit_zoo::recipe::{self, Recipe};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fewbit_burn::StoredModel;
+use fewbit::StoredModel;
 use fewbit_burn::train::{
     CheckpointError, Event, INITIAL_FILE, MODEL_FILE, Outcome, RECIPE_FILE, RunFolder, RunFolderError, Start,
     TEACHER_FILE, TrainError, peak_memory,

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use fewbit::ContainerReader;
+use fewbit::{ContainerReader, StoredModel};
+use fewbit_burn::LoadError;
 use fewbit_burn::train::{INITIAL_FILE, TEACHER_FILE};
-use fewbit_burn::{LoadError, StoredModel};
 use sha2::{Digest, Sha256};
 
 use super::ExperimentError;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
+use fewbit::StoredModel;
 use fewbit::compress::Sensitivity;
-use fewbit_burn::StoredModel;
 use fewbit_burn::calibration::Calibration;
 use fewbit_burn::train::{Task, Teacher};
 

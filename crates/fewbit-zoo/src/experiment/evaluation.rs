@@ -4,8 +4,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use fewbit::ContainerReader;
+use fewbit::value_count;
 use fewbit_burn::train::{Evaluated, Evaluator, Metric, Split, Task, Teacher};
-use fewbit_burn::value_count;
 
 use super::data::load;
 use super::tasks::{TaskSettings, TaskVisitor, with_task};

@@ -15,8 +15,9 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use fewbit::StoredModel;
 use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, Teacher, TrainConfig, TrainError, Trainer};
-use fewbit_burn::{QuantizationConfig, StoredModel};
+use fewbit_burn::{QuantizationConfig, StoredModelExt};
 
 pub use self::beginning::Beginning;
 use self::beginning::CheckSums;

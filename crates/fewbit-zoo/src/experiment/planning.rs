@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use fewbit::StoredModel;
+use fewbit_burn::QuantizationConfig;
 use fewbit_burn::layout::parameters;
 use fewbit_burn::train::{RunPlan, Task, Teacher, TrainConfig, Trainer};
-use fewbit_burn::{QuantizationConfig, StoredModel};
 
 use super::beginning::Beginning;
 use super::data::{Data, noise_validation};

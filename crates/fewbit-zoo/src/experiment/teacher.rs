@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use fewbit::ContainerReader;
-use fewbit_burn::{LoadError, StoredModel, StoredTensor, value_count};
+use fewbit::{StoredModel, StoredTensor, value_count};
+use fewbit_burn::{LoadError, StoredModelExt};
 
 use super::{DATA, ExperimentError, MODEL};
 use crate::data::DataSetKind;

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use fewbit::Selection;
 use fewbit_burn::train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +72,12 @@ pub struct QuantizationConfig {
     pub include: Vec<String>,
     /// Patterns of parameter paths that stay float; these win over `include`.
     pub exclude: Vec<String>,
-    /// Loss per mebibyte of the soft size (λ); with a budget, where it starts.
-    pub penalty: f64,
-    /// Rate of the Adam that moves the bits, or the logarithms of steps.
-    pub bits_learning_rate: f64,
+    /// λ, the loss per MiB of the size; left out, what training finds under a budget, or 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
+    /// Learning rate of bit widths and scales; left out, what follows from the number of steps under a budget, or 0.001.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_learning_rate: Option<f64>,
     /// How that rate changes within the quantized steps.
     pub bits_schedule: Schedule,
     /// What has a range or step of its own; of `diffq` the tensor has.
@@ -233,11 +236,11 @@ impl Default for QuantizationConfig {
             min_bits: 2.0,
             max_bits: 15.0,
             init_bits: 8.0,
-            min_tensor_size: 2621,
+            min_tensor_size: Selection::PUBLISHED_MIN_TENSOR_SIZE,
             include: Vec::new(),
             exclude: Vec::new(),
-            penalty: 5.0,
-            bits_learning_rate: 1e-3,
+            penalty: None,
+            bits_learning_rate: None,
             bits_schedule: Schedule::Constant,
             granularity: Granularity::Tensor,
             size_estimate: SizeEstimate::Coded,
@@ -357,7 +360,7 @@ impl TrainingConfig {
     pub(super) fn validate_together(&self, method: Method) -> Result<(), SettingError> {
         let phases = [self.float_steps, self.quantized_steps];
         // Who only rounds needs no step, where the weights are there.
-        let only_rounds = matches!(method, Method::Rounding | Method::NearestRounding);
+        let only_rounds = matches!(method, Method::PtqMinMax | Method::PtqMse);
         if phases == [0, 0] && !only_rounds {
             let needed = "steps here or in `training.float_steps`";
             return Err(SettingError::invalid("training.quantized_steps", 0, needed));

@@ -1,10 +1,14 @@
 //! What a recipe means to the training loop.
 
-use fewbit::{BitWidth, BitsParametrisation, FloatEncoding, GroupSize, RangeGranularity};
-use fewbit_burn::Method as Of;
-use fewbit_burn::{
-    DiffQConfig, FixedWidth, FloatStorage, NoiseLaw, QuantizationConfig, StepConfig, StepSpace, train,
+use std::sync::Arc;
+
+use fewbit::method::{
+    self, DiffQ, Fewbit, FixedWidth, Lsq, NoiseLaw, PtqMinMax, PtqMse, Qat, QuantNoise, ScaleSpace,
 };
+use fewbit::{
+    BitWidth, BitsParametrisation, FloatEncoding, FloatStorage, GroupSize, RangeGranularity, Selection,
+};
+use fewbit_burn::{QuantizationConfig, train};
 
 use super::{
     Augment, Floats, Granularity, GroupSetting, Method, Noise, OptimizerKind, Parametrisation, Recipe,
@@ -41,8 +45,20 @@ impl Recipe {
         }
     }
 
-    /// The settings of the method.
+    /// Which weights are quantized, and how.
     pub fn quantization_config(&self) -> QuantizationConfig {
+        let q = &self.quantization;
+        let selection = Selection {
+            min_tensor_size: q.min_tensor_size,
+            include: q.include.clone(),
+            exclude: q.exclude.clone(),
+            ..Selection::default()
+        };
+        QuantizationConfig { method: self.method(), selection }
+    }
+
+    /// The method that the recipe names, with its settings: the only place that tells methods apart.
+    fn method(&self) -> Arc<dyn method::Method> {
         let q = &self.quantization;
         let granularity = match q.granularity {
             Granularity::Tensor => RangeGranularity::Tensor,
@@ -50,56 +66,41 @@ impl Recipe {
             Granularity::Group => RangeGranularity::Group,
         };
         let group_size = q.group_size.weights();
-        let width = BitWidth::new(q.bits).unwrap_or(BitWidth::MAX);
+        let width = BitWidth::new(q.bits).expect("bits are checked when a recipe is read");
         let fixed = FixedWidth { width, granularity, group_size };
-        let method = match q.method {
+        match q.method {
             Method::Fewbit => {
-                let group_size = match q.group_size {
-                    GroupSetting::Weights(weights) => weights.get() as usize,
-                    GroupSetting::Tensor => usize::MAX,
-                };
                 let estimate = match q.size_estimate {
-                    SizeEstimate::Coded => fewbit_burn::SizeEstimate::Coded,
-                    SizeEstimate::Nominal => fewbit_burn::SizeEstimate::Nominal,
+                    SizeEstimate::Coded => method::SizeEstimate::Coded,
+                    SizeEstimate::Nominal => method::SizeEstimate::Nominal,
                 };
-                Of::Fewbit(StepConfig { granularity, group_size, estimate })
+                Arc::new(Fewbit { granularity, group_size, estimate, rounding_share: q.rounding_share })
             }
-            Method::Diffq => Of::DiffQ(self.diffq_config()),
-            Method::Lsq => Of::Lsq(
-                fixed,
-                match self.training.optimizer {
-                    OptimizerKind::Sgd => StepSpace::Linear,
-                    _ => StepSpace::Logarithm,
+            Method::Diffq => Arc::new(DiffQ {
+                group_size,
+                noise: match q.noise {
+                    Noise::Gaussian => NoiseLaw::Gaussian,
+                    Noise::Uniform => NoiseLaw::Uniform,
                 },
-            ),
-            Method::Qat => Of::Qat(fixed),
-            Method::QuantNoise => Of::QuantNoise(fixed, q.noise_share as f32),
-            Method::Rounding => Of::Rounding(fixed),
-            Method::NearestRounding => Of::NearestRounding(fixed),
-        };
-        QuantizationConfig {
-            method,
-            min_tensor_size: q.min_tensor_size,
-            include: q.include.clone(),
-            exclude: q.exclude.clone(),
-        }
-    }
-
-    fn diffq_config(&self) -> DiffQConfig {
-        let q = &self.quantization;
-        DiffQConfig {
-            group_size: q.group_size.weights(),
-            noise: match q.noise {
-                Noise::Gaussian => NoiseLaw::Gaussian,
-                Noise::Uniform => NoiseLaw::Uniform,
-            },
-            parametrisation: match q.parametrisation {
-                Parametrisation::Bits => BitsParametrisation::Bits,
-                Parametrisation::Noise => BitsParametrisation::Noise,
-            },
-            min_bits: q.min_bits as f32,
-            max_bits: q.max_bits as f32,
-            init_bits: q.init_bits as f32,
+                parametrisation: match q.parametrisation {
+                    Parametrisation::Bits => BitsParametrisation::Bits,
+                    Parametrisation::Noise => BitsParametrisation::Noise,
+                },
+                min_bits: q.min_bits as f32,
+                max_bits: q.max_bits as f32,
+                init_bits: q.init_bits as f32,
+            }),
+            Method::Lsq => {
+                let space = match self.training.optimizer {
+                    OptimizerKind::Sgd => ScaleSpace::Linear,
+                    _ => ScaleSpace::Logarithm,
+                };
+                Arc::new(Lsq { fixed, space })
+            }
+            Method::Qat => Arc::new(Qat(fixed)),
+            Method::QuantNoise => Arc::new(QuantNoise { fixed, share: q.noise_share as f32 }),
+            Method::PtqMinMax => Arc::new(PtqMinMax(fixed)),
+            Method::PtqMse => Arc::new(PtqMse(fixed)),
         }
     }
 
@@ -141,7 +142,6 @@ impl Recipe {
             .with_quantization(self.quantization_config())
             .with_storage(storage)
             .with_budget(self.budget.bytes_of(self.model.values()))
-            .with_rounding_share(q.rounding_share)
             .with_distillation(t.distillation)
             .with_on_non_finite(t.on_non_finite)
     }

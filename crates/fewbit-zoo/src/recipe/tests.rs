@@ -82,7 +82,7 @@ fn a_recipe_written_and_read_again_is_equal() {
     odd.seed = i64::MAX as u64;
     odd.quantization.group_size = GroupSetting::Tensor;
     odd.quantization.include = vec!["fc?.*".into(), "".into()];
-    odd.quantization.penalty = 0.1 + 0.2;
+    odd.quantization.penalty = Some(0.1 + 0.2);
     odd.training.quantized_learning_rate = Some(1e-300);
     recipes.push(odd);
     for recipe in recipes {
@@ -107,6 +107,8 @@ fn the_known_keys_are_those_that_a_full_recipe_writes() {
     for name in builtin_names() {
         let mut recipe = Recipe::builtin(name).unwrap();
         recipe.training.quantized_learning_rate = Some(1.0);
+        recipe.quantization.penalty = Some(1.0);
+        recipe.quantization.bits_learning_rate = Some(1.0);
         recipe.twin = Some("other".into());
         recipe.budget = BudgetConfig { bytes: Some(1), ratio: Some(1.0), bits: Some(1.0) };
         let table = Table::try_from(&recipe).unwrap();

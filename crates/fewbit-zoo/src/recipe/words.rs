@@ -18,20 +18,20 @@ words! {
 words! {
     /// How training makes weights small.
     Method {
-        /// Learned steps under a penalty on the bytes that will be written; keeps a budget.
+        /// Learned scales under a penalty on the bytes that will be written; keeps a budget.
         Fewbit = "fewbit",
         /// Differentiable bit widths through pseudo quantization noise, as published; keeps a budget.
         Diffq = "diffq",
-        /// One width, learned steps.
+        /// One bit width, learned scales.
         Lsq = "lsq",
         /// One width, weights rounded in training.
         Qat = "qat",
         /// One width, a random share of the weights rounded in each step.
         QuantNoise = "quant-noise",
-        /// One width, rounded after training from the smallest to the largest weight.
-        Rounding = "rounding",
-        /// One width, rounded after training with the least squared error.
-        NearestRounding = "nearest-rounding",
+        /// One bit width, rounded after training from the smallest to the largest weight.
+        PtqMinMax = "ptq-minmax",
+        /// One bit width, rounded after training with the scale of least squared error.
+        PtqMse = "ptq-mse",
     }
 }
 

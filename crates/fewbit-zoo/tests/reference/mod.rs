@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fewbit_burn::StoredModel;
+use fewbit::StoredModel;
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::import;
 use safetensors::tensor::{Dtype, TensorView};

@@ -12,20 +12,23 @@
 //! its square is beyond what later inputs tell of it. The sum of the `d_j` is least where they are alike (their
 //! product is the determinant), so that the input with the smallest is taken for the last, and so on.
 //!
-//! Levels are chosen by what they cost, as [`rounding`](super::rounding) does, with `d_j` over their mean as the
+//! Levels are chosen by what they cost, as [`rounding`](crate::scale::rounding) does, with `d_j` over their mean as the
 //! weight of an error.
 
 use rayon::prelude::*;
 
-use super::FURTHEST;
-use super::rounding::{LEVELS, RATE, bits_of_levels, place};
 use super::second_moments::{MomentsError, SecondMoments};
+use crate::scale::MAX_LEVEL;
+use crate::scale::rounding::{LEVELS, RATE, bits_of_levels, place};
 
 /// What is added to the diagonal, as a share of its mean: inputs that were never seen matter a little.
 const DAMPING: f64 = 0.01;
 
 /// The fewest samples that say how inputs vary together.
 const FEWEST: u64 = 16;
+
+/// Levels are at most this far from zero: widths of 8 bits.
+const FURTHEST: f32 = MAX_LEVEL as f32;
 
 /// How often weights are rounded: to count levels, then twice by what they cost.
 const PASSES: usize = 3;
@@ -83,7 +86,7 @@ impl Feedback {
     }
 
     /// The level of each weight, whose `positions` are in steps, `[out, inputs]`; `trade` is that of
-    /// [`rounding::levels`](super::rounding::levels).
+    /// [`rounding::levels`](crate::scale::rounding::levels).
     pub(super) fn levels(&self, positions: &[f32], trade: f32) -> Vec<i16> {
         let mut levels = vec![0i16; positions.len()];
         let mut costs = [0.0; LEVELS];
@@ -194,8 +197,8 @@ fn swap(matrix: &mut [f64], size: usize, left: usize, right: usize) {
 mod tests {
     use fewbit_testing::Numbers;
 
-    use super::super::rounding;
     use super::*;
+    use crate::scale::rounding;
 
     /// `[[4, 2], [2, 3]]`: the smaller square is 3, of the second input, which comes last and is left alone. `R_12 =
     /// 2/3`, and of 4 there is left 4 - 2·2/3 = 8/3.

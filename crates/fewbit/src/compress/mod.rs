@@ -13,13 +13,10 @@
 
 mod feedback;
 mod memory;
-mod rounding;
 mod sample;
 mod search;
 mod second_moments;
 mod sensitivity;
-mod stepped;
-mod widths;
 
 use std::error::Error;
 
@@ -30,15 +27,11 @@ pub use self::memory::MemorySource;
 pub use self::second_moments::{MomentsError, SecondMoments};
 pub use self::sensitivity::Sensitivity;
 use self::sensitivity::{Plan, PlanError};
-use self::stepped::form_of;
-pub use self::stepped::{Steps, inverse_step, quantize_stepped, stored_step};
+use crate::scale::{form_of, inverse_scale, rounding, widths};
 use crate::{
     CodeEncoding, ContainerWriter, ElementType, FloatEncoding, GridKind, QuantizeError, QuantizedTensor,
     RangeGranularity, Ranges, ValueRange, WriteError,
 };
-
-/// Levels of a weight are at most this far from zero: widths of 8 bits.
-const FURTHEST: f32 = fewbit_kernels::LARGEST_LEVEL as f32;
 
 /// Weights that one task sums over.
 const PART: usize = 1 << 16;
@@ -98,6 +91,7 @@ pub enum Treatment {
 
 /// What is least for its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Objective {
     /// The sum of each tensor's squared error over its mean square: a tensor of small weights matters as
     /// much as one of large weights, as where norms follow.
@@ -109,6 +103,7 @@ pub enum Objective {
 
 /// How weights are compressed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CompressOptions {
     /// Most bytes of the file, everything included.
     pub budget: u64,
@@ -118,6 +113,28 @@ pub struct CompressOptions {
     pub floats: FloatEncoding,
     /// How codes are written.
     pub encoding: CodeEncoding,
+}
+
+impl CompressOptions {
+    /// The smallest relative error in at most `budget` bytes, float16 for what is not quantized, codes written in whichever
+    /// way is smaller.
+    pub fn new(budget: u64) -> Self {
+        let (objective, floats, encoding) =
+            (Objective::default(), FloatEncoding::Float16, CodeEncoding::default());
+        Self { budget, objective, floats, encoding }
+    }
+
+    /// Sets what is least for the bytes.
+    #[must_use]
+    pub fn with_objective(self, objective: Objective) -> Self {
+        Self { objective, ..self }
+    }
+
+    /// Sets how what is not quantized is stored.
+    #[must_use]
+    pub fn with_floats(self, floats: FloatEncoding) -> Self {
+        Self { floats, ..self }
+    }
 }
 
 /// Why weights cannot be compressed.
@@ -315,7 +332,7 @@ fn levels(
     let size = (weights.len() / steps.len().max(1)).max(1);
     let mut positions = weights.to_vec();
     for (part, step) in positions.chunks_mut(size).zip(steps) {
-        let inverse = inverse_step(step.half_width());
+        let inverse = inverse_scale(step.half_width());
         part.iter_mut().for_each(|weight| *weight *= inverse);
     }
     match feedback {

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::feedback::Feedback;
 use super::second_moments::{MomentsError, SecondMoments};
-use super::{FURTHEST, Objective, in_parts};
+use super::{Objective, in_parts};
+use crate::scale::{MAX_LEVEL, nearest_stored};
 use crate::{QuantizeError, ValueRange};
 
 /// Weights that one task sums over.
@@ -87,9 +88,9 @@ impl Plan {
     pub(super) fn steps(&self, factor: f64) -> (Vec<ValueRange>, bool) {
         let mut is_smallest = true;
         let steps = self.scales.iter().zip(&self.largest).map(|(scale, largest)| {
-            let (wanted, smallest) = ((factor * scale) as f32, largest / FURTHEST);
+            let (wanted, smallest) = ((factor * scale) as f32, largest / f32::from(MAX_LEVEL));
             is_smallest &= wanted <= smallest;
-            super::stepped::nearest_stored(wanted.max(smallest))
+            nearest_stored(wanted.max(smallest))
         });
         (steps.collect(), is_smallest)
     }

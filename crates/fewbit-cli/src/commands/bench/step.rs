@@ -1,12 +1,15 @@
 //! `fewbit bench step`: the median seconds of a training step.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use fewbit::BitWidth;
+use fewbit::method::{DiffQ, Fewbit, FixedWidth, Lsq, Method, Phase, ScaleSpace};
 use fewbit_zoo::step_timing::{Network, StepTiming};
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::args::{Format, StepArgs, StepMethod, StepModel};
+use crate::args::{Format, StepArgs, StepMethod, StepModel, StepPhase};
 use crate::commands::{device, use_threads};
 use crate::failure::Failure;
 use crate::report::print_json;
@@ -30,15 +33,28 @@ pub(super) fn run(args: &StepArgs) -> Result<Verdict, Failure> {
         StepModel::Resnet => ("resnet", Network::ResNet),
         StepModel::Lm => ("lm", Network::LanguageModel),
     };
-    let diffq = args.method == StepMethod::Diffq;
-    let timing = StepTiming { network, diffq, forward: args.forward, steps: args.steps };
+    let method: Option<Arc<dyn Method>> = match args.method {
+        StepMethod::Float => None,
+        StepMethod::Diffq => Some(Arc::new(DiffQ::default())),
+        StepMethod::Fewbit => Some(Arc::new(Fewbit::default())),
+        StepMethod::Lsq => {
+            let fixed = FixedWidth::of_tensor(BitWidth::new(4).expect("at most 16"));
+            Some(Arc::new(Lsq { fixed, space: ScaleSpace::Linear }))
+        }
+    };
+    let name = method.as_ref().map_or("float", |method| method.name());
+    let phase = match args.phase {
+        StepPhase::Noise => Phase::Noise,
+        StepPhase::Rounding => Phase::Rounding,
+    };
+    let timing = StepTiming { network, method, phase, forward: args.forward, steps: args.steps };
     let mut seconds = timing.seconds(&device)?;
     seconds.sort_by(f64::total_cmp);
     let (middle, odd) = (seconds.len() / 2, seconds.len() % 2 == 1);
     let median = if odd { seconds[middle] } else { (seconds[middle - 1] + seconds[middle]) / 2.0 };
     let report = StepReport {
         model,
-        method: if diffq { "diffq" } else { "float" },
+        method: name,
         forward: args.forward,
         threads: rayon::current_num_threads(),
         steps: args.steps,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fewbit::ContainerWriter;
-use fewbit_burn::{LoadError, StoredModel, StoredTensor};
+use fewbit::{StoredModel, StoredTensor};
+use fewbit_burn::LoadError;
 use fewbit_zoo::recipe::Recipe;
 use fewbit_zoo::{Calibrator, Device};
 

@@ -1,7 +1,7 @@
 //! The weights of a checkpoint, whatever network they are of, read one tensor at a time.
 
 use fewbit::compress::{SourceTensor, Treatment, WeightSource};
-use fewbit::{ElementType, pattern};
+use fewbit::{ElementType, Selection, pattern};
 use fewbit_checkpoint::{Checkpoint, CheckpointError, DType, TensorInfo};
 
 use super::treatment;
@@ -30,6 +30,7 @@ impl<'c> CheckpointSource<'c> {
         }
         let stripped = checkpoint.stripped_names().map_err(checkpoint_failure)?;
         let aliases = checkpoint.aliases();
+        let selection = Selection::of_checkpoint(args.exclude.clone());
         let mut source = Self { checkpoint, names: Vec::new(), tensors: Vec::new() };
         let mut places = Vec::with_capacity(aliases.len());
         for ((info, name), alias) in checkpoint.tensors().iter().zip(stripped).zip(aliases) {
@@ -42,7 +43,7 @@ impl<'c> CheckpointSource<'c> {
             // One that is left out cannot stand for another.
             let treatment = match (alias.and_then(|target| places[target]), info.dtype().is_float()) {
                 (Some(target), _) => Treatment::Alias(target),
-                (None, true) => treatment(info.name(), info.shape(), &args.exclude),
+                (None, true) => treatment(info.name(), info.shape(), &selection),
                 (None, false) => Treatment::Raw(elements(info)?),
             };
             source.names.push(info.name());

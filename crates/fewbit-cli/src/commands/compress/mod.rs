@@ -12,8 +12,8 @@ use fewbit::compress::{
     CompressError, CompressOptions, Compressed, MemorySource, Objective, Sensitivity, SourceTensor,
     Treatment, WeightSource, compress,
 };
-use fewbit::{CodeEncoding, ContainerWriter, FloatEncoding, pattern};
-use fewbit_burn::{StoredModel, StoredTensor};
+use fewbit::{ContainerWriter, FloatEncoding, Selection};
+use fewbit::{StoredModel, StoredTensor};
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::recipe::{self, Recipe};
 use serde::Serialize;
@@ -24,9 +24,6 @@ use crate::Verdict;
 use crate::args::{CompressArgs, Format, ObjectiveKind};
 use crate::failure::{Failure, say};
 use crate::report::{grouped, print_json};
-
-/// Tensors of fewer values than this stay floats: what they would save is less than what they cost.
-const FEWEST_WEIGHTS: usize = 256;
 
 #[derive(Serialize)]
 struct Report {
@@ -139,7 +136,9 @@ fn of_network(
     for (key, value) in &network.metadata {
         head.metadata(key, value)?;
     }
-    let source = network_source(network, sensitivities, &args.exclude);
+    let mut selection = recipe.quantization_config().selection;
+    selection.exclude.extend(args.exclude.iter().cloned());
+    let source = network_source(network, sensitivities, &selection);
     let floats = recipe.train_config().storage.encoding;
     made(source, &head, floats, args, spare, |error| match error {})
 }
@@ -157,15 +156,12 @@ fn made<S: WeightSource>(
     let stored = source.tensors().iter().filter(|tensor| has_values(tensor.treatment));
     let values = stored.map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum();
     let budget = args.budget.bytes(values);
-    let options = CompressOptions {
-        budget: budget.saturating_sub(spare),
-        objective: match args.objective {
-            ObjectiveKind::Relative => Objective::Relative,
-            ObjectiveKind::Squared => Objective::Squared,
-        },
-        floats,
-        encoding: CodeEncoding::Smaller,
+    let objective = match args.objective {
+        ObjectiveKind::Relative => Objective::Relative,
+        ObjectiveKind::Squared => Objective::Squared,
     };
+    let options = CompressOptions::new(budget.saturating_sub(spare));
+    let options = options.with_objective(objective).with_floats(floats);
     let found = compress(&mut source, head, &options).map_err(|error| match error {
         CompressError::Source(error) => source_failure(error),
         CompressError::BudgetTooSmall { minimum, .. } => {
@@ -183,12 +179,12 @@ fn made<S: WeightSource>(
 fn network_source(
     network: StoredModel,
     sensitivities: &BTreeMap<String, Sensitivity>,
-    exclude: &[String],
+    selection: &Selection,
 ) -> MemorySource {
     let mut source = MemorySource::default();
     for (name, tensor) in network.tensors {
         if let StoredTensor::Float { shape, values, .. } = tensor {
-            let treatment = treatment(&name, &shape, exclude);
+            let treatment = treatment(&name, &shape, selection);
             let place = source.tensors().len();
             if let (Treatment::Quantized, Some(known)) = (treatment, sensitivities.get(&name)) {
                 source.set_sensitivity(place, known.clone());
@@ -200,7 +196,6 @@ fn network_source(
 }
 
 /// What becomes of a tensor that is no other's second name.
-fn treatment(name: &str, shape: &[usize], exclude: &[String]) -> Treatment {
-    let small = shape.len() < 2 || shape.iter().product::<usize>() < FEWEST_WEIGHTS;
-    if small || !pattern::selects(&[], exclude, name) { Treatment::Float } else { Treatment::Quantized }
+fn treatment(name: &str, shape: &[usize], selection: &Selection) -> Treatment {
+    if selection.chooses(name, shape) { Treatment::Quantized } else { Treatment::Float }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fewbit::StoredModel;
 use fewbit::atomic::write_atomically;
-use fewbit_burn::StoredModel;
 use fewbit_burn::train::{INITIAL_FILE, MODEL_FILE, TEACHER_FILE};
 use fewbit_checkpoint::Checkpoint;
 use fewbit_zoo::TeacherNetwork;

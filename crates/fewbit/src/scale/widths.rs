@@ -22,7 +22,7 @@ const SIZES: [usize; 3] = [16, 64, 256];
 ///
 /// # Errors
 /// [`QuantizeError`] where shape, levels and ranges do not fit each other.
-pub(super) fn with_cheapest_widths(
+pub(crate) fn with_cheapest_widths(
     levels: Vec<i16>,
     shape: &[usize],
     ranges: Ranges,

@@ -3,13 +3,24 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use fewbit::batch_norm::{
+use super::{StoredModel, StoredTensor};
+use crate::batch_norm::{
     BETA, EPSILON_KEY, Folded, GAMMA, RUNNING_MEAN, RUNNING_VAR, SCALE, SHIFT, fold, folded_layers, layer_of,
     parse_epsilon, unit_variance,
 };
-use fewbit::{ContainerReader, FloatEncoding, TensorEntry, TensorKind};
+use crate::{ContainerReader, FloatEncoding, TensorEntry, TensorKind};
 
-use super::{LoadError, StoredModel, StoredTensor};
+/// An entry of metadata that loading depends on and that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metadata `{key}` is {found:?}; expected {expected}")]
+pub struct MetadataError {
+    /// Its key.
+    pub key: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What is expected.
+    pub expected: &'static str,
+}
 
 /// How tensors that are not quantized are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +72,11 @@ impl StoredModel {
     }
 
     /// The tensors as a model has them: a folded batch norm with its four.
-    pub(super) fn unfolded(&self) -> Result<Cow<'_, BTreeMap<String, StoredTensor>>, LoadError> {
-        let Some(epsilon) = epsilon(self.metadata.get(EPSILON_KEY).map(String::as_str))? else {
+    ///
+    /// # Errors
+    /// [`MetadataError`] where the ε of the batch norms is not a number from 0 to 1.
+    pub fn unfolded(&self) -> Result<Cow<'_, BTreeMap<String, StoredTensor>>, MetadataError> {
+        let Some(epsilon) = folded_epsilon(self.metadata.get(EPSILON_KEY).map(String::as_str))? else {
             return Ok(Cow::Borrowed(&self.tensors));
         };
         let mut tensors = self.tensors.clone();
@@ -80,12 +94,15 @@ impl StoredModel {
 }
 
 /// The ε of a file's folded batch norms, from its metadata; `None` where there are none.
-pub(super) fn epsilon(metadata: Option<&str>) -> Result<Option<f64>, LoadError> {
+///
+/// # Errors
+/// [`MetadataError`] where it is not a number from 0 to 1.
+pub fn folded_epsilon(metadata: Option<&str>) -> Result<Option<f64>, MetadataError> {
     let parsed = |text: &str| {
-        parse_epsilon(text).ok_or_else(|| LoadError::Metadata {
+        parse_epsilon(text).ok_or_else(|| MetadataError {
             key: EPSILON_KEY,
             found: text.to_owned(),
-            needed: "a number from 0 to 1",
+            expected: "a number from 0 to 1",
         })
     };
     metadata.map(parsed).transpose()

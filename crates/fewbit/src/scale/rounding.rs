@@ -12,10 +12,10 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 16;
 
 /// Levels from -128 to 127 have a frequency of their own; those beyond count as the outermost.
-pub(super) const LEVELS: usize = 256;
+pub(crate) const LEVELS: usize = 256;
 
 /// The exchange rate of a bit for squared steps.
-pub(super) const RATE: f64 = std::f64::consts::LN_2 / 6.0;
+pub(crate) const RATE: f64 = std::f64::consts::LN_2 / 6.0;
 
 /// How often weights are moved.
 const PASSES: usize = 2;
@@ -24,14 +24,14 @@ const PASSES: usize = 2;
 ///
 /// `trade` is the share of the exchange rate at which bits are bought: 0 rounds to the nearest. `step`
 /// must be above 0; levels are at most 2^15 from zero.
-pub(super) fn levels(weights: &[f32], step: f32, trade: f32) -> Vec<i16> {
+pub(crate) fn levels(weights: &[f32], step: f32, trade: f32) -> Vec<i16> {
     let mut levels = vec![0i16; weights.len()];
     write_levels(weights, step, trade, &mut levels);
     levels
 }
 
 /// As [`levels`], into as many.
-pub(super) fn write_levels(weights: &[f32], step: f32, trade: f32, levels: &mut [i16]) {
+pub(crate) fn write_levels(weights: &[f32], step: f32, trade: f32, levels: &mut [i16]) {
     let inverse = 1.0 / step;
     let mut counts = each_chunk(weights, levels, trade > 0.0, |weights, levels| {
         for (level, &weight) in levels.iter_mut().zip(weights) {
@@ -99,7 +99,7 @@ fn frequencies(levels: &[i16]) -> Counts {
 }
 
 /// Where a level is counted.
-pub(super) fn place(level: i16) -> usize {
+pub(crate) fn place(level: i16) -> usize {
     (level.clamp(-128, 127) + 128) as usize
 }
 
@@ -114,7 +114,7 @@ fn savings(counts: Counts, weights: usize, trade: f32) -> [f32; LEVELS] {
 }
 
 /// What a coder pays for each level, by how often all have it.
-pub(super) fn bits_of_levels(levels: &[i16]) -> [f64; LEVELS] {
+pub(crate) fn bits_of_levels(levels: &[i16]) -> [f64; LEVELS] {
     bits_of(frequencies(levels), levels.len())
 }
 
