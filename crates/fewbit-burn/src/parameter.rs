@@ -18,8 +18,7 @@ pub struct QuantizedParameter {
 
 impl QuantizedParameter {
     pub(crate) fn new(entry: &ParameterEntry, method: Arc<dyn Method>) -> Self {
-        let group_size = method.group_size(&entry.orientation.swap_shape(&entry.shape));
-        let layout = Layout::new(entry.shape.clone(), entry.orientation, group_size);
+        let layout = method.layout(&entry.shape, entry.orientation);
         Self { path: entry.path.clone(), layout, method }
     }
 

@@ -28,8 +28,7 @@ struct Weight {
 
 impl Weight {
     fn layout(&self, method: &dyn Method) -> Layout {
-        let group_size = method.group_size(&self.orientation.swap_shape(&self.shape));
-        Layout::new(self.shape.clone(), self.orientation, group_size)
+        method.layout(&self.shape, self.orientation)
     }
 }
 

@@ -63,8 +63,7 @@ fn key(step: u64) -> NoiseKey {
 fn each_case(mut check: impl FnMut(&dyn Method, &Layout, &[f32], &[f32])) {
     for method in every_method() {
         for (shape, orientation) in TENSORS {
-            let group_size = method.group_size(&orientation.swap_shape(shape));
-            let layout = Layout::new(shape.to_vec(), orientation, group_size);
+            let layout = method.layout(shape, orientation);
             let weights = Numbers::seeded(3).weights(layout.len());
             let learned = method.initial(&layout, &weights);
             assert_eq!(learned.len(), layout.grouping().count());
@@ -181,7 +180,7 @@ fn noise_is_drawn_anew_in_each_step() {
 fn no_scale_is_so_fine_that_a_weight_is_clamped() {
     for granularity in GRANULARITIES {
         let method = fewbit(granularity);
-        let layout = Layout::new(vec![6, 4], Orientation::Swapped, method.group_size(&[4, 6]));
+        let layout = method.layout(&[6, 4], Orientation::Swapped);
         let weights = Numbers::seeded(5).weights(24);
         let largest = weights.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
         let mut rounded = vec![0.0; 24];
@@ -198,7 +197,7 @@ fn no_scale_is_so_fine_that_a_weight_is_clamped() {
 #[test]
 fn the_gradient_of_lsqs_scale_is_the_papers() {
     let lsq = Lsq { fixed: fixed(2, RangeGranularity::Tensor), space: ScaleSpace::Linear };
-    let layout = Layout::new(vec![4], Orientation::Stored, lsq.group_size(&[4]));
+    let layout = lsq.layout(&[4], Orientation::Stored);
     let (mut gradient, mut of_learned) = (vec![1.0; 4], [0.0]);
     lsq.rounded_gradient(&layout, &[0.25, -0.25, 0.75, -3.0], &[1.0], &mut gradient, &mut of_learned);
     assert_eq!(gradient, [1.0, 1.0, 1.0, 0.0]);
@@ -227,7 +226,7 @@ fn a_fixed_width_has_at_most_its_levels() {
             Box::new(PtqMse(fixed)),
         ];
         for method in methods {
-            let layout = Layout::new(vec![100], Orientation::Stored, method.group_size(&[100]));
+            let layout = method.layout(&[100], Orientation::Stored);
             let weights = Numbers::seeded(6).weights(100);
             let mut rounded = vec![0.0; 100];
             method.rounded(&layout, &weights, &method.initial(&layout, &weights), &mut rounded);
@@ -242,7 +241,7 @@ fn a_fixed_width_has_at_most_its_levels() {
 fn quant_noise_rounds_a_share_of_the_weights_and_leaves_the_rest() {
     let shares = [0.0f32, 0.5, 1.0].map(|share| {
         let method = QuantNoise { fixed: fixed(2, RangeGranularity::Tensor), share };
-        let layout = Layout::new(vec![10_000], Orientation::Stored, method.group_size(&[10_000]));
+        let layout = method.layout(&[10_000], Orientation::Stored);
         let weights = Numbers::seeded(8).weights(10_000);
         let [mut noisy, mut rounded] = [(); 2].map(|()| vec![0.0; 10_000]);
         method.noisy(&layout, &weights, &[0.0], key(1), &mut noisy);
@@ -260,7 +259,7 @@ fn quant_noise_rounds_a_share_of_the_weights_and_leaves_the_rest() {
 #[test]
 fn the_size_of_the_papers_example() {
     let method = DiffQ::default();
-    let layout = Layout::new(vec![64, 128], Orientation::Stored, method.group_size(&[64, 128]));
+    let layout = method.layout(&[64, 128], Orientation::Stored);
     let weights = Numbers::seeded(1).weights(64 * 128);
     let learned = method.initial(&layout, &weights);
     let (mut of_weights, mut of_learned) = (vec![1.0], vec![0.0; 1024]);
@@ -275,7 +274,7 @@ fn the_size_of_the_papers_example() {
 #[test]
 fn nominal_bits_have_the_slope_of_finite_differences() {
     let method = Fewbit { estimate: SizeEstimate::Nominal, ..Fewbit::default() };
-    let layout = Layout::new(vec![12, 10], Orientation::Swapped, method.group_size(&[10, 12]));
+    let layout = method.layout(&[12, 10], Orientation::Swapped);
     let weights = Numbers::seeded(2).weights(120);
     let size = |shift: f32| {
         let (mut of_weights, mut of_learned) = (Vec::new(), vec![0.0; 1]);

@@ -7,12 +7,9 @@ use rayon::prelude::*;
 
 use super::feedback::Feedback;
 use super::second_moments::{MomentsError, SecondMoments};
-use super::{Objective, in_parts};
+use super::{Objective, PART, in_parts};
 use crate::scale::{MAX_LEVEL, nearest_stored};
 use crate::{QuantizeError, ValueRange};
-
-/// Weights that one task sums over.
-const PART: usize = 1 << 16;
 
 /// Bits that a step of each channel's own costs: of its 16 the lower eight, and what coding leaves of the upper.
 const BITS_OF_STEP: f64 = 11.0;

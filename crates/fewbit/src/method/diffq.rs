@@ -5,11 +5,9 @@
 //! gradient passes to the weight unchanged and to the logit as `Σ g·ε · r·u'(b)·b'(l)`. A file has the nearest whole
 //! width of each group, on one min–max grid per tensor. The penalty counts `Σ len·b` bits (section 3.4).
 
-use std::num::NonZeroUsize;
+use fewbit_kernels::{NoiseKey, NoiseLaw};
 
-use fewbit_kernels::{GroupLayout, NoiseKey, NoiseLaw};
-
-use super::{Coarseness, Method, MethodError, Phase, Sizing, Slopes};
+use super::{Coarseness, Method, MethodError, Phase, Sizing, Slopes, scales};
 use crate::layout::Layout;
 use crate::{BitWidth, BitsLaw, BitsParametrisation, GroupSize, QuantizeError, QuantizedTensor, soft_size};
 
@@ -118,17 +116,10 @@ impl Method for DiffQ {
         key: NoiseKey,
         slopes: Slopes<'_>,
     ) {
-        slopes.of_weights.fill(1.0);
-        let Some(group_size) = NonZeroUsize::new(weights.len()) else { return };
-        let whole = GroupLayout::Contiguous { group_size };
-        let zeros = vec![0.0; weights.len()];
-        fewbit_kernels::add_noise(&zeros, &[1.0], whole, key, self.noise, slopes.of_learned);
         let mut of_logits = vec![0.0; learned.len()];
         let ones = vec![1.0; learned.len()];
         fewbit_kernels::logit_gradient(&ones, learned, &self.law().kernel(), range(weights), &mut of_logits);
-        for (slope, group) in slopes.of_learned.iter_mut().zip(layout.group_of_each()) {
-            *slope *= of_logits[group];
-        }
+        scales::noisy_slopes(layout, &of_logits, key, self.noise, slopes);
     }
 
     fn noisy_gradient(

@@ -8,10 +8,9 @@
 //!
 //! No scale is so small that its largest weight needs a level beyond [`MAX_LEVEL`].
 
-use std::f32::consts::LN_2;
 use std::num::NonZeroUsize;
 
-use fewbit_kernels::{NoiseKey, coded_size};
+use fewbit_kernels::{NoiseKey, NoiseLaw, coded_size};
 
 use super::{Coarseness, Method, Phase, Sizing, Slopes, scales};
 use crate::layout::Layout;
@@ -92,13 +91,6 @@ impl Fewbit {
     }
 }
 
-/// Turns derivatives in scales into derivatives in their base 2 logarithms.
-fn to_log2(of_scales: &mut [f32], scales: &[f32]) {
-    for (slope, scale) in of_scales.iter_mut().zip(scales) {
-        *slope *= LN_2 * scale;
-    }
-}
-
 impl Method for Fewbit {
     fn name(&self) -> &'static str {
         "fewbit"
@@ -117,9 +109,7 @@ impl Method for Fewbit {
     }
 
     fn initial(&self, layout: &Layout, weights: &[f32]) -> Vec<f32> {
-        let stored = layout.to_stored(weights.to_vec());
-        let start = |group| scales::lsq_scale(&stored[group], HIGHEST_AT_START).log2();
-        layout.grouping().ranges().map(start).collect()
+        scales::of_groups(layout, weights, |group| scales::lsq_scale(group, HIGHEST_AT_START).log2())
     }
 
     fn noisy(&self, layout: &Layout, weights: &[f32], learned: &[f32], key: NoiseKey, out: &mut [f32]) {
@@ -134,12 +124,8 @@ impl Method for Fewbit {
         key: NoiseKey,
         slopes: Slopes<'_>,
     ) {
-        let Slopes { of_weights, of_learned } = slopes;
-        scales::noisy_slopes(layout, key, Slopes { of_weights, of_learned: &mut *of_learned });
-        let scales = log2_scales(learned);
-        for (slope, group) in of_learned.iter_mut().zip(layout.group_of_each()) {
-            *slope *= LN_2 * scales[group];
-        }
+        let factors = scales::log2_factors(&log2_scales(learned));
+        scales::noisy_slopes(layout, &factors, key, NoiseLaw::Uniform, slopes);
     }
 
     fn noisy_gradient(
@@ -152,7 +138,7 @@ impl Method for Fewbit {
         of_learned: &mut [f32],
     ) {
         scales::noisy_gradient(layout, key, gradient, of_learned);
-        to_log2(of_learned, &log2_scales(learned));
+        scales::times(of_learned, &scales::log2_factors(&log2_scales(learned)));
     }
 
     fn rounded(&self, layout: &Layout, weights: &[f32], learned: &[f32], out: &mut [f32]) {
@@ -162,12 +148,7 @@ impl Method for Fewbit {
 
     fn rounded_slopes(&self, layout: &Layout, weights: &[f32], learned: &[f32], slopes: Slopes<'_>) {
         let scales = self.scales(layout, weights, learned, 1.0);
-        let Slopes { of_weights, of_learned } = slopes;
-        let slopes = Slopes { of_weights, of_learned: &mut *of_learned };
-        scales::rounded_slopes(layout, weights, &scales, LEVELS, slopes);
-        for (slope, group) in of_learned.iter_mut().zip(layout.group_of_each()) {
-            *slope *= LN_2 * scales[group];
-        }
+        scales::rounded_slopes(layout, weights, &scales, &scales::log2_factors(&scales), LEVELS, slopes);
     }
 
     fn rounded_gradient(
@@ -180,7 +161,7 @@ impl Method for Fewbit {
     ) {
         let scales = self.scales(layout, weights, learned, 1.0);
         scales::rounded_gradient(layout, weights, &scales, LEVELS, gradient, of_learned);
-        to_log2(of_learned, &scales);
+        scales::times(of_learned, &scales::log2_factors(&scales));
     }
 
     fn size(

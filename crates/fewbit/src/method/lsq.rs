@@ -4,8 +4,6 @@
 //! `s·clamp(round(w/s), -2^(b-1), 2^(b-1) - 1)`, with the gradient of equation 3 and a start of
 //! `2·mean|w|/√(2^(b-1) - 1)` (section 2.1).
 
-use std::f32::consts::LN_2;
-
 use super::{Coarseness, FixedWidth, Method, Phase, Slopes, scales};
 use crate::layout::Layout;
 use crate::scale::stored_scale;
@@ -47,11 +45,10 @@ impl Lsq {
         // Of one bit the levels above zero count as one.
         let weights = layout.grouping().size() as f32;
         let linear = 1.0 / (weights * f32::from(highest.max(1))).sqrt();
-        let factor = |(learned, scale): (&f32, &f32)| match self.space {
-            ScaleSpace::Linear => linear * learned.signum(),
-            ScaleSpace::Logarithm => scale * LN_2,
-        };
-        learned.iter().zip(scales).map(factor).collect()
+        match self.space {
+            ScaleSpace::Linear => learned.iter().map(|learned| linear * learned.signum()).collect(),
+            ScaleSpace::Logarithm => scales::log2_factors(scales),
+        }
     }
 }
 
@@ -73,16 +70,14 @@ impl Method for Lsq {
     }
 
     fn initial(&self, layout: &Layout, weights: &[f32]) -> Vec<f32> {
-        let stored = layout.to_stored(weights.to_vec());
         let (_, highest) = self.fixed.levels();
-        let start = |group| {
-            let scale = scales::lsq_scale(&stored[group], f64::from(highest.max(1)));
+        scales::of_groups(layout, weights, |group| {
+            let scale = scales::lsq_scale(group, f64::from(highest.max(1)));
             match self.space {
                 ScaleSpace::Linear => scale,
                 ScaleSpace::Logarithm => scale.log2(),
             }
-        };
-        layout.grouping().ranges().map(start).collect()
+        })
     }
 
     fn rounded(&self, layout: &Layout, weights: &[f32], learned: &[f32], out: &mut [f32]) {
@@ -92,12 +87,7 @@ impl Method for Lsq {
     fn rounded_slopes(&self, layout: &Layout, weights: &[f32], learned: &[f32], slopes: Slopes<'_>) {
         let scales = self.scales(learned);
         let factors = self.factors(layout, learned, &scales);
-        let Slopes { of_weights, of_learned } = slopes;
-        let slopes = Slopes { of_weights, of_learned: &mut *of_learned };
-        scales::rounded_slopes(layout, weights, &scales, self.fixed.levels(), slopes);
-        for (slope, group) in of_learned.iter_mut().zip(layout.group_of_each()) {
-            *slope *= factors[group];
-        }
+        scales::rounded_slopes(layout, weights, &scales, &factors, self.fixed.levels(), slopes);
     }
 
     fn rounded_gradient(
@@ -110,9 +100,7 @@ impl Method for Lsq {
     ) {
         let scales = self.scales(learned);
         scales::rounded_gradient(layout, weights, &scales, self.fixed.levels(), gradient, of_learned);
-        for (sum, factor) in of_learned.iter_mut().zip(self.factors(layout, learned, &scales)) {
-            *sum *= factor;
-        }
+        scales::times(of_learned, &self.factors(layout, learned, &scales));
     }
 
     fn quantize(

@@ -37,7 +37,7 @@ pub use self::min_max::FixedWidth;
 pub use self::post_training::{PtqMinMax, PtqMse};
 pub use self::qat::Qat;
 pub use self::quant_noise::QuantNoise;
-use crate::layout::Layout;
+use crate::layout::{Layout, Orientation};
 use crate::{BitsLawError, GroupSize, QuantizeError, QuantizedTensor};
 
 /// What a quantized weight is in a training step.
@@ -105,8 +105,17 @@ pub trait Method: fmt::Debug + Send + Sync {
     /// What weights are when this share of the quantized steps is done.
     fn phase(&self, done: f64) -> Phase;
 
+    /// The layout of a tensor of this shape in memory.
+    fn layout(&self, shape: &[usize], orientation: Orientation) -> Layout {
+        Layout::new(shape.to_vec(), orientation, self.group_size(&orientation.swap_shape(shape)))
+    }
+
     /// The learned numbers at the start, one per group.
-    fn initial(&self, layout: &Layout, weights: &[f32]) -> Vec<f32>;
+    ///
+    /// By default zeros, for methods that learn nothing.
+    fn initial(&self, layout: &Layout, _weights: &[f32]) -> Vec<f32> {
+        vec![0.0; layout.grouping().count()]
+    }
 
     /// Writes the weights under noise.
     ///
@@ -128,19 +137,17 @@ pub trait Method: fmt::Debug + Send + Sync {
     }
 
     /// Turns `gradient`, that of a loss in the noisy weights, into that in the stored weights, and writes that in the
-    /// learned numbers.
+    /// learned numbers: what [`noisy_slopes`](Self::noisy_slopes) gives, summed over groups.
     fn noisy_gradient(
         &self,
         layout: &Layout,
         weights: &[f32],
         learned: &[f32],
-        key: NoiseKey,
+        _key: NoiseKey,
         gradient: &mut [f32],
         of_learned: &mut [f32],
     ) {
-        through_slopes(layout, gradient, of_learned, |slopes| {
-            self.noisy_slopes(layout, weights, learned, key, slopes);
-        });
+        self.rounded_gradient(layout, weights, learned, gradient, of_learned);
     }
 
     /// Writes the rounded weights, equal to the last bit to what [`quantize`](Self::quantize) stores.
@@ -151,24 +158,25 @@ pub trait Method: fmt::Debug + Send + Sync {
         }
     }
 
-    /// Writes the derivatives of [`rounded`](Self::rounded), straight through the rounding.
+    /// Writes the derivatives of [`rounded`](Self::rounded), straight through the rounding: by default 1 in the weight and
+    /// 0 in what is learned.
     fn rounded_slopes(&self, _: &Layout, _weights: &[f32], _learned: &[f32], slopes: Slopes<'_>) {
         slopes.of_weights.fill(1.0);
         slopes.of_learned.fill(0.0);
     }
 
     /// As [`noisy_gradient`](Self::noisy_gradient), of the rounded weights.
+    ///
+    /// By default straight through, for methods that learn nothing.
     fn rounded_gradient(
         &self,
-        layout: &Layout,
-        weights: &[f32],
-        learned: &[f32],
-        gradient: &mut [f32],
+        _: &Layout,
+        _weights: &[f32],
+        _learned: &[f32],
+        _gradient: &mut [f32],
         of_learned: &mut [f32],
     ) {
-        through_slopes(layout, gradient, of_learned, |slopes| {
-            self.rounded_slopes(layout, weights, learned, slopes);
-        });
+        of_learned.fill(0.0);
     }
 
     /// The bits that a size penalty counts for the tensor, with their derivatives: in the learned numbers, and in the
@@ -239,25 +247,4 @@ pub trait Sizing {
 
     /// Whether levels may move towards zero to save bytes ([`Coarseness::trade`]).
     fn trades(&self) -> bool;
-}
-
-/// Multiplies a gradient with slopes: [`Method::noisy_gradient`] as the formula reads.
-fn through_slopes(
-    layout: &Layout,
-    gradient: &mut [f32],
-    of_learned: &mut [f32],
-    write: impl FnOnce(Slopes<'_>),
-) {
-    let (mut weights, mut learned) = (vec![0.0; gradient.len()], vec![0.0; gradient.len()]);
-    write(Slopes { of_weights: &mut weights, of_learned: &mut learned });
-    let mut sums = vec![0.0f64; of_learned.len()];
-    let slopes = weights.into_iter().zip(learned);
-    for ((gradient, (of_weight, slope)), group) in gradient.iter_mut().zip(slopes).zip(layout.group_of_each())
-    {
-        sums[group] += f64::from(*gradient) * f64::from(slope);
-        *gradient *= of_weight;
-    }
-    for (out, sum) in of_learned.iter_mut().zip(sums) {
-        *out = sum as f32;
-    }
 }

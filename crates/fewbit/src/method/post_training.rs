@@ -30,10 +30,6 @@ impl Method for PtqMinMax {
         Phase::Rounding
     }
 
-    fn initial(&self, layout: &Layout, _weights: &[f32]) -> Vec<f32> {
-        vec![0.0; layout.grouping().count()]
-    }
-
     fn quantize(
         &self,
         layout: &Layout,
@@ -63,9 +59,7 @@ impl Method for PtqMse {
     }
 
     fn initial(&self, layout: &Layout, weights: &[f32]) -> Vec<f32> {
-        let stored = layout.to_stored(weights.to_vec());
-        let best = |group| best_scale(&stored[group], self.0.levels());
-        layout.grouping().ranges().map(best).collect()
+        scales::of_groups(layout, weights, |group| best_scale(group, self.0.levels()))
     }
 
     fn rounded(&self, layout: &Layout, weights: &[f32], learned: &[f32], out: &mut [f32]) {

@@ -26,10 +26,6 @@ impl Method for Qat {
         Phase::Rounding
     }
 
-    fn initial(&self, layout: &Layout, _weights: &[f32]) -> Vec<f32> {
-        vec![0.0; layout.grouping().count()]
-    }
-
     fn quantize(
         &self,
         layout: &Layout,

@@ -33,10 +33,6 @@ impl Method for QuantNoise {
         Phase::Noise
     }
 
-    fn initial(&self, layout: &Layout, _weights: &[f32]) -> Vec<f32> {
-        vec![0.0; layout.grouping().count()]
-    }
-
     fn noisy(&self, layout: &Layout, weights: &[f32], learned: &[f32], key: NoiseKey, out: &mut [f32]) {
         self.rounded(layout, weights, learned, out);
         let Some(group_size) = std::num::NonZeroUsize::new(weights.len()) else { return };

@@ -33,8 +33,7 @@ pub struct SnapshotTensor<'v> {
 impl SnapshotTensor<'_> {
     /// The layout under a method.
     pub fn layout(&self, method: &dyn Method) -> Layout {
-        let group_size = method.group_size(&self.orientation.swap_shape(&self.shape));
-        Layout::new(self.shape.clone(), self.orientation, group_size)
+        method.layout(&self.shape, self.orientation)
     }
 
     fn check(&self) -> Result<(), ExportError> {
