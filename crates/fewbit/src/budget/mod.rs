@@ -20,7 +20,7 @@
 
 mod controller;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -215,8 +215,8 @@ impl Budget {
         let Some(sizing) = file.method.sizing() else {
             return Err(BudgetError::NotSized { method: file.method.name() });
         };
-        let chosen = SizeLimits::of(network, file, (self.bytes as f64 * START) as u64)?;
-        let scale = |name: &str| sizing.learned_of_scale(*chosen.scales.get(name)?);
+        let (_, scales) = least_error(network, file, (self.bytes as f64 * START) as u64)?;
+        let scale = |name: &str| sizing.learned_of_scale(*scales.get(name)?);
         let started = started(network, file.method, scale);
         let quantized = started.tensors.iter().filter_map(|tensor| Some((tensor, tensor.learned.as_ref()?)));
         let mut learned = BTreeMap::new();
@@ -303,7 +303,7 @@ impl Budget {
                 let by = coarseness(place, trades);
                 let stored = network.rounded(file.method, by)?;
                 let bytes = file.in_storage(stored.clone()).to_writer()?.bytes();
-                Ok::<_, BudgetError>(Rounded { stored, bytes, by, is_finest: false })
+                Ok::<_, BudgetError>(Rounded { stored, bytes, by })
             };
             let Some((found, _)) = search.run(make)? else {
                 let minimum = smallest(network, file)?;
@@ -383,7 +383,6 @@ struct Rounded {
     stored: StoredModel,
     bytes: u64,
     by: Coarseness,
-    is_finest: bool,
 }
 
 impl Trial for Rounded {
@@ -391,8 +390,9 @@ impl Trial for Rounded {
         self.bytes
     }
 
+    /// Not known: at the finest the path ends.
     fn is_largest(&self) -> bool {
-        self.is_finest
+        false
     }
 }
 
@@ -444,8 +444,6 @@ pub struct SizeLimits {
     pub smallest: u64,
     /// Bytes of the largest within the budget that was asked about.
     pub largest: u64,
-    /// The scale of each quantized tensor in that file.
-    scales: BTreeMap<String, f64>,
 }
 
 impl SizeLimits {
@@ -454,40 +452,49 @@ impl SizeLimits {
     /// # Errors
     /// [`BudgetError::Export`]: a value that is not finite, or a name or shape that a file cannot hold.
     pub fn of(network: &Snapshot<'_>, file: &FileSettings<'_>, budget: u64) -> Result<Self, BudgetError> {
-        let quantized: HashMap<&str, bool> =
-            network.tensors.iter().map(|one| (one.name.as_str(), one.learned.is_some())).collect();
-        let stored = file.in_storage(network.float()?);
-        let mut head = ContainerWriter::new();
-        for (key, value) in &stored.metadata {
-            head.metadata(key, value)?;
+        let (largest, _) = least_error(network, file, budget)?;
+        let smallest = smallest(&started(network, file.method, |_| None), file)?;
+        Ok(Self { smallest, largest })
+    }
+}
+
+/// The bytes of the file of least error within the budget, quantized without training, and the scale of each quantized
+/// tensor in it; the bytes of the smallest file and no scales where that is larger.
+fn least_error(
+    network: &Snapshot<'_>,
+    file: &FileSettings<'_>,
+    budget: u64,
+) -> Result<(u64, BTreeMap<String, f64>), BudgetError> {
+    let quantized = network.tensors.iter().filter(|tensor| tensor.learned.is_some());
+    let quantized: HashSet<&str> = quantized.map(|tensor| tensor.name.as_str()).collect();
+    let stored = file.in_storage(network.float()?);
+    let mut head = ContainerWriter::new();
+    for (key, value) in &stored.metadata {
+        head.metadata(key, value)?;
+    }
+    let (mut source, mut roots) = (MemorySource::default(), BTreeMap::new());
+    for (name, tensor) in stored.tensors {
+        let StoredTensor::Float { shape, values, encoding } = tensor else { continue };
+        if !quantized.contains(name.as_str()) {
+            head.float_as(&name, &shape, &values, encoding)?;
+            continue;
         }
-        let (mut source, mut roots) = (MemorySource::default(), BTreeMap::new());
-        for (name, tensor) in stored.tensors {
-            let StoredTensor::Float { shape, values, encoding } = tensor else { continue };
-            if quantized.get(name.as_str()) != Some(&true) {
-                head.float_as(&name, &shape, &values, encoding)?;
-                continue;
-            }
-            let square: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
-            roots.insert(name.clone(), (square / values.len().max(1) as f64).sqrt());
-            source.push(SourceTensor { name, shape, treatment: Treatment::Quantized }, values);
+        let square: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
+        roots.insert(name.clone(), (square / values.len().max(1) as f64).sqrt());
+        source.push(SourceTensor { name, shape, treatment: Treatment::Quantized }, values);
+    }
+    let options = CompressOptions::new(budget).with_floats(file.storage.encoding);
+    match compress(&mut source, &head, &options) {
+        Ok(found) => {
+            let scales = roots.into_iter().map(|(name, root)| (name, found.step * root)).collect();
+            Ok((found.bytes, scales))
         }
-        let options = CompressOptions::new(budget).with_floats(file.storage.encoding);
-        let smallest = || smallest(&started(network, file.method, |_| None), file);
-        match compress(&mut source, &head, &options) {
-            Ok(found) => {
-                let scales = roots.into_iter().map(|(name, root)| (name, found.step * root)).collect();
-                Ok(Self { smallest: smallest()?, largest: found.bytes, scales })
-            }
-            Err(CompressError::BudgetTooSmall { minimum, .. }) => {
-                Ok(Self { smallest: smallest()?, largest: minimum, scales: BTreeMap::new() })
-            }
-            Err(CompressError::Quantize { name: path, source }) => {
-                Err(ExportError::Quantize { path, source }.into())
-            }
-            Err(CompressError::Write(error)) => Err(error.into()),
-            Err(CompressError::Source(never)) => match never {},
-            Err(CompressError::Moments { .. }) => unreachable!("no sensitivities were given"),
+        Err(CompressError::BudgetTooSmall { minimum, .. }) => Ok((minimum, BTreeMap::new())),
+        Err(CompressError::Quantize { name: path, source }) => {
+            Err(ExportError::Quantize { path, source }.into())
         }
+        Err(CompressError::Write(error)) => Err(error.into()),
+        Err(CompressError::Source(never)) => match never {},
+        Err(CompressError::Moments { .. }) => unreachable!("no sensitivities were given"),
     }
 }
