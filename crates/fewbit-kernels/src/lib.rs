@@ -114,3 +114,4 @@ pub use pooling::{
 pub use product::{Matrix, product};
 pub use range::{NonFinite, minimum_maximum};
 pub use rounding::{inverse_scale, largest_magnitudes, round_to_scales, rounding_gradient};
+pub use swap::swap_axes;

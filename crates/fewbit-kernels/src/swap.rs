@@ -1,6 +1,7 @@
 //! An array with its first two axes swapped.
 
 use crate::dispatch::{InstructionSet, Kernel};
+use crate::elementwise::check_length;
 use crate::layout::Swap;
 use crate::tile::for_each_part;
 
@@ -8,6 +9,22 @@ use crate::tile::for_each_part;
 const TILE: usize = 16;
 /// Rows of the result that one thread writes at a time: a cache line or more of each row that it reads.
 const STRIP: usize = 4 * TILE;
+
+/// Writes an array `[rows, columns, inner]` as `[columns, rows, inner]`: a transposed matrix where `inner` is 1.
+///
+/// # Panics
+/// When one of the slices is not of `rows * columns * inner` elements.
+pub fn swap_axes<T: Copy + Default + Send + Sync>(
+    source: &[T],
+    [rows, columns, inner]: [usize; 3],
+    target: &mut [T],
+) {
+    check_length("source", source.len(), rows * columns * inner);
+    check_length("target", target.len(), source.len());
+    if !source.is_empty() {
+        Swap { rows, columns, inner }.write(InstructionSet::detect(), source, target);
+    }
+}
 
 impl Swap {
     /// The way back.

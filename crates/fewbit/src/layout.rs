@@ -6,8 +6,7 @@
 
 use std::num::NonZeroUsize;
 
-use fewbit_kernels::GroupLayout;
-use rayon::prelude::*;
+use fewbit_kernels::{GroupLayout, swap_axes};
 
 use crate::{GroupSize, Grouping};
 
@@ -43,56 +42,9 @@ impl Orientation {
         if self == Self::Stored || shape.len() < 2 {
             return values.to_vec();
         }
-        let (rows, columns) = (shape[0], shape[1]);
-        let inner: usize = shape[2..].iter().product();
         let mut swapped = vec![V::default(); values.len()];
-        if values.is_empty() {
-            return swapped;
-        }
-        let band = BAND * rows * inner;
-        swapped.par_chunks_mut(band).enumerate().for_each(|(index, swapped)| {
-            let values = &values[index * BAND * inner..];
-            match inner {
-                1 => transpose_band(values, columns, swapped, rows),
-                _ => {
-                    for (row, values) in values.chunks(columns * inner).enumerate() {
-                        let new_rows = swapped.chunks_exact_mut(rows * inner);
-                        for (new_row, value) in new_rows.zip(values.chunks_exact(inner)) {
-                            new_row[row * inner..][..inner].copy_from_slice(value);
-                        }
-                    }
-                }
-            }
-        });
+        swap_axes(values, [shape[0], shape[1], shape[2..].iter().product()], &mut swapped);
         swapped
-    }
-}
-
-/// Side of the blocks that are transposed at once: of 32-bit values a row of one is a cache line, so that each line is
-/// read once and written once.
-const SIDE: usize = 16;
-/// Columns that one task makes rows: several blocks side by side, as each visit to a row may be one to another page.
-const BAND: usize = 4 * SIDE;
-
-/// Writes up to [`BAND`] columns of a matrix as rows; `values` begin with the first of them.
-fn transpose_band<V: Copy>(values: &[V], columns: usize, out: &mut [V], rows: usize) {
-    for first in (0..rows).step_by(SIDE) {
-        for (index, out) in out.chunks_mut(SIDE * rows).enumerate() {
-            let row = |row: usize| &values[(first + row) * columns + index * SIDE..];
-            if rows - first >= SIDE && out.len() == SIDE * rows {
-                // Of a whole block each row begins with as many values.
-                let block: [&[V; SIDE]; SIDE] =
-                    std::array::from_fn(|at| row(at).first_chunk().expect("a whole block"));
-                for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-                    out[first..first + SIDE].copy_from_slice(&block.map(|row| row[column]));
-                }
-            } else {
-                for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-                    let values = (0..SIDE.min(rows - first)).map(|at| row(at)[column]);
-                    out[first..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
-                }
-            }
-        }
     }
 }
 

@@ -6,7 +6,9 @@ mod quantize;
 pub(crate) mod rounding;
 pub(crate) mod widths;
 
-pub use self::quantize::{Scales, inverse_scale, quantize_to_scales, stored_scale};
+pub use fewbit_kernels::inverse_scale;
+
+pub use self::quantize::{Scales, quantize_to_scales, stored_scale};
 pub(crate) use self::quantize::{form_of, nearest_stored};
 
 /// Levels are at most this far from zero: bit widths of at most 8.

@@ -1,5 +1,7 @@
 //! From weights and scales to codes.
 
+use fewbit_kernels::inverse_scale;
+
 use super::{rounding, widths};
 use crate::{
     GridKind, GroupSize, Grouping, QuantizeError, QuantizedTensor, RangeForm, RangeGranularity, Ranges,
@@ -63,11 +65,6 @@ pub fn quantize_to_scales(
 /// 0.1 % away; NaN for one that is not finite or negative.
 pub fn stored_scale(scale: f32) -> f32 {
     nearest_stored_checked(scale).map_or(f32::NAN, |scale| scale.half_width())
-}
-
-/// `1 / scale`; 0 for a scale of 0, which makes every level 0.
-pub fn inverse_scale(scale: f32) -> f32 {
-    if scale > 0.0 { 1.0 / scale } else { 0.0 }
 }
 
 pub(crate) fn nearest_stored(scale: f32) -> ValueRange {
