@@ -15,7 +15,7 @@ use crate::config::{AttachError, QuantizationConfig};
 use crate::control::{Mode, NoiseClock};
 use crate::layout::values;
 use crate::optimizer::Adam;
-use crate::penalty::SizePenalty;
+use crate::penalty::{SizePenalty, slope};
 use crate::quantizer::Quantizer;
 use crate::stored::{snapshot_before, snapshot_of};
 
@@ -162,11 +162,7 @@ impl BudgetLoop {
     pub fn backward<M: Module>(&mut self, loss: Tensor<1>, model: &M) -> GradientsParams {
         let total = if self.size.is_none() {
             self.size = SizePenalty::of(model, &self.quantizer);
-            let lambda = self.plan().lambda;
-            match &self.size {
-                Some(size) if lambda > 0.0 => loss + size.loss(lambda),
-                _ => loss,
-            }
+            SizePenalty::add_to(loss, self.size.as_ref(), self.plan().lambda)
         } else {
             loss
         };
@@ -195,7 +191,7 @@ impl BudgetLoop {
         let mut loss_slope = 0.0;
         let mut gradients = GradientsParams::new();
         for (id, gradient) in self.gradients.drain(..) {
-            loss_slope += values(&gradient).iter().map(|slope| f64::from(*slope)).sum::<f64>();
+            loss_slope += slope(&gradient);
             gradients.register(id, gradient);
         }
         let model = self.optimizer.step(plan.scale_rate, model, gradients);

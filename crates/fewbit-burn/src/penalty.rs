@@ -8,7 +8,7 @@ use fewbit::budget::Observation;
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use crate::layout::{ParameterVisitor, parameters, values, visit_parameters};
-use crate::operation::quantize::{Bits, size};
+use crate::operation::quantize::{Size, size};
 use crate::quantizer::{Quantizer, learned};
 
 /// The size of a model's codes as its method counts it: nominal bits for DiffQ, coded bits for fewbit's own.
@@ -37,6 +37,14 @@ impl SizePenalty {
         self.term.clone() * (lambda / BITS_PER_MEBIBYTE)
     }
 
+    /// `loss` with the size, where there is one, `lambda` times.
+    pub(crate) fn add_to(loss: Tensor<1>, size: Option<&Self>, lambda: f64) -> Tensor<1> {
+        match size {
+            Some(size) if lambda > 0.0 => loss + size.loss(lambda),
+            _ => loss,
+        }
+    }
+
     /// What a step has shown whose loss had `lambda` times this size, and a gradient of which `slope` is the sum over all
     /// learned numbers.
     pub fn observation(&self, lambda: f64, slope: f64) -> Observation {
@@ -56,6 +64,11 @@ impl SizePenalty {
     }
 }
 
+/// The sum of a gradient.
+pub(crate) fn slope(gradient: &Tensor<1>) -> f64 {
+    values(gradient).iter().map(|slope| f64::from(*slope)).sum()
+}
+
 struct Visitor<'q> {
     quantizer: &'q Quantizer,
     learned: Vec<(String, Param<Tensor<1>>)>,
@@ -66,7 +79,7 @@ impl ParameterVisitor for Visitor<'_> {
     fn parameter<const D: usize>(&mut self, path: String, is_of_method: bool, param: &Param<Tensor<D>>) {
         let Some(parameter) = self.quantizer.parameter(&path).filter(|_| !is_of_method) else { return };
         let Some((_, learned)) = self.learned.iter().find(|(owner, _)| *owner == path) else { return };
-        let Some(Bits { term, bits, slope, finest }) = size(param.base(), learned.val(), parameter) else {
+        let Some(Size { term, bits, slope, finest }) = size(param.base(), learned.val(), parameter) else {
             return;
         };
         let finest = finest.map(|finest| (learned.id, finest));

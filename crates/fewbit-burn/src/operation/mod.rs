@@ -66,6 +66,16 @@ pub(crate) fn forward_only(device: &Device, pass: impl FnOnce()) {
     drop((one * 2.0).backward());
 }
 
+/// The numbers of a tensor that the operations of this module [run on](runs_on), without a copy where they are
+/// contiguous.
+pub(crate) fn shared<const D: usize>(tensor: &Tensor<D>) -> FlexTensor {
+    match Input::from(tensor.clone()) {
+        Input::Plain(tensor) => tensor,
+        Input::Tracked(tensor) => tensor.into_parts().0,
+    }
+    .to_contiguous()
+}
+
 impl<const D: usize> From<Tensor<D>> for Input {
     /// # Panics
     /// If the operations of this module do not run on the tensor: see [`runs_on`].

@@ -1,7 +1,7 @@
 //! The weight that a training step reads, and its size, as operations of burn: the method's own functions on the
 //! CPU, tensor operations with the method's slopes on any other device.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
@@ -10,7 +10,7 @@ use fewbit::method::Slopes;
 use fewbit_kernels::NoiseKey;
 
 use super::buffers::{self, recycle, values as numbers};
-use super::{Operation, apply, runs_on};
+use super::{Operation, apply, runs_on, shared};
 use crate::layout::values;
 use crate::parameter::QuantizedParameter;
 
@@ -110,76 +110,81 @@ impl Operation<2> for Read {
     }
 }
 
-/// The bits that a size penalty counts for a parameter, shape `[1]`, with gradients in `weight` and `learned`, and the
-/// sum of their derivatives in the learned numbers. `None` where the method learns no size.
-pub(crate) fn size<const D: usize>(
-    weight: Tensor<D>,
-    learned: Tensor<1>,
-    parameter: &QuantizedParameter,
-) -> Option<Bits> {
-    let (weights, numbers) = (values(&weight.clone().detach()), values(&learned.clone().detach()));
-    let (mut of_weights, mut of_learned) = (Vec::new(), vec![0.0; numbers.len()]);
-    let (layout, method) = (parameter.layout(), parameter.method());
-    let bits = method.size(layout, &weights, &numbers, &mut of_weights, &mut of_learned)?;
-    let slope = of_learned.iter().map(|slope| f64::from(*slope)).sum();
-    let term = if runs_on(&weight) && runs_on(&learned) {
-        let of_weights = (!of_weights.is_empty()).then(|| Arc::new(of_weights));
-        let size = Linear { bits, of_weights, of_learned: Arc::new(of_learned) };
-        apply(size, [weight.into(), learned.into()])
-    } else {
-        let device = weight.device();
-        let mut term = constant(vec![bits as f32], [1], &device);
-        let of_learned = constant(of_learned, [numbers.len()], &device);
-        term = term + ((learned.clone() - learned.detach()) * of_learned).sum();
-        if !of_weights.is_empty() {
-            let of_weights = constant(of_weights, weight.dims(), &device);
-            term = term + ((weight.clone() - weight.detach()) * of_weights).sum();
-        }
-        term
-    };
-    let finest = method.sizing().and_then(|sizing| sizing.finest(layout, &weights));
-    Some(Bits { term, bits, slope, finest })
-}
-
-/// The size of a parameter.
-pub(crate) struct Bits {
+/// The size of a parameter as its method counts it.
+pub(crate) struct Size {
+    /// The bits, shape `[1]`, with gradients in the weight and the learned numbers.
     pub(crate) term: Tensor<1>,
     pub(crate) bits: f64,
+    /// The sum of the derivatives in the learned numbers.
     pub(crate) slope: f64,
     /// The finest learned numbers that have an effect.
     pub(crate) finest: Option<Vec<f32>>,
 }
 
-/// A number of bits with derivatives that are known already.
+/// The size of a parameter; `None` where the method learns no size.
+pub(crate) fn size<const D: usize>(
+    weight: Tensor<D>,
+    learned: Tensor<1>,
+    parameter: &QuantizedParameter,
+) -> Option<Size> {
+    let (layout, method) = (parameter.layout(), parameter.method());
+    let (mut of_weights, mut of_learned) = (Vec::new(), vec![0.0; layout.grouping().count()]);
+    let mut count = |weights: &[f32], learned: &[f32]| {
+        let bits = method.size(layout, weights, learned, &mut of_weights, &mut of_learned)?;
+        Some((bits, method.sizing().and_then(|sizing| sizing.finest(layout, weights))))
+    };
+    let is_in_memory = runs_on(&weight) && runs_on(&learned);
+    let (bits, finest) = if is_in_memory {
+        count(numbers(&shared(&weight)), numbers(&shared(&learned)))?
+    } else {
+        count(&values(&weight.clone().detach()), &values(&learned.clone().detach()))?
+    };
+    let slope = of_learned.iter().map(|slope| f64::from(*slope)).sum();
+    let (shape, groups) = (weight.dims(), of_learned.len());
+    let term = if is_in_memory {
+        let of_weights = (!of_weights.is_empty()).then(|| buffers::tensor(of_weights, Shape::from(shape)));
+        let of_learned = buffers::tensor(of_learned, Shape::from([groups]));
+        let slopes = Arc::new(Mutex::new([of_weights, Some(of_learned)]));
+        apply(Linear { bits, slopes }, [weight.into(), learned.into()])
+    } else {
+        let device = weight.device();
+        let of_learned = constant(of_learned, [groups], &device);
+        let mut term = constant(vec![bits as f32], [1], &device);
+        term = term + ((learned.clone() - learned.detach()) * of_learned).sum();
+        if !of_weights.is_empty() {
+            let of_weights = constant(of_weights, shape, &device);
+            term = term + ((weight.clone() - weight.detach()) * of_weights).sum();
+        }
+        term
+    };
+    Some(Size { term, bits, slope, finest })
+}
+
+/// A number of bits whose derivatives are known already.
 #[derive(Clone, Debug)]
 struct Linear {
     bits: f64,
-    of_weights: Option<Arc<Vec<f32>>>,
-    of_learned: Arc<Vec<f32>>,
+    /// Of weights and of learned numbers, until the backward pass takes them.
+    slopes: Arc<Mutex<[Option<FlexTensor>; 2]>>,
 }
 
 impl Operation<2> for Linear {
-    type Kept = [Shape; 2];
+    type Kept = ();
 
-    fn forward(&self, inputs: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<Self::Kept>) {
-        let shapes = inputs.map(|input| input.layout().shape().clone());
-        (buffers::tensor(vec![self.bits as f32], Shape::from([1])), Some(shapes))
+    fn forward(&self, _: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<()>) {
+        (buffers::tensor(vec![self.bits as f32], Shape::from([1])), Some(()))
     }
 
-    fn backward(
-        &self,
-        [of_weight, of_learned]: Self::Kept,
-        gradient: FlexTensor,
-        needed: [bool; 2],
-    ) -> [Option<FlexTensor>; 2] {
+    fn backward(&self, (): (), gradient: FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let factor = numbers(&gradient)[0];
-        let scaled = |slopes: &[f32], shape: Shape| {
-            let mut out = buffers::take(slopes.len());
-            out.iter_mut().zip(slopes).for_each(|(out, slope)| *out = slope * factor);
-            buffers::tensor(out, shape)
+        let mut slopes = self.slopes.lock().unwrap_or_else(PoisonError::into_inner);
+        let scaled = |slopes: Option<FlexTensor>, is_needed: bool| {
+            let mut slopes = slopes.filter(|_| is_needed)?;
+            slopes.storage_mut::<f32>().iter_mut().for_each(|slope| *slope *= factor);
+            Some(slopes)
         };
-        let weights = self.of_weights.as_ref().filter(|_| needed[0]);
-        [weights.map(|slopes| scaled(slopes, of_weight)), Some(scaled(&self.of_learned, of_learned))]
+        let [of_weights, of_learned] = std::mem::take(&mut *slopes);
+        [scaled(of_weights, needed[0]), scaled(of_learned, needed[1])]
     }
 }
 

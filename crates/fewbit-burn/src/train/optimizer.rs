@@ -9,9 +9,9 @@ use fewbit::budget::Observation;
 
 use super::config::{OptimizerKind, TrainConfig};
 use crate::guard::{NonFinite, NonFiniteKind, first_non_finite_value};
-use crate::layout::{ParameterVisitor, values, visit_parameters};
+use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
-use crate::penalty::SizePenalty;
+use crate::penalty::{SizePenalty, slope};
 use crate::quantizer::Quantizer;
 
 /// The optimizers of one phase: of the weights and of the bits.
@@ -58,11 +58,7 @@ impl Optimizers {
     ) -> Result<(M, Option<Seen>), NonFinite> {
         let wants_size = config.budget.is_some() || lambda > 0.0;
         let size = quantizer.filter(|_| wants_size).and_then(|quantizer| SizePenalty::of(&model, quantizer));
-        let total = match &size {
-            Some(size) if lambda > 0.0 => loss + size.loss(lambda),
-            _ => loss,
-        };
-        let mut gradients = total.backward();
+        let mut gradients = SizePenalty::add_to(loss, size.as_ref(), lambda).backward();
         let learned = GradientsParams::from_params(&mut gradients, &model, &self.learned);
         let weights = GradientsParams::from_module(&mut gradients, &model);
         norm(&learned, &model)?;
@@ -71,9 +67,7 @@ impl Optimizers {
         self.scale.set(if is_clipped { config.clip_norm / norm } else { 1.0 });
         let seen = size.map(|size| {
             let of_learned = self.learned.iter().filter_map(|id| learned.get::<1>(*id));
-            let sum =
-                |gradient: Tensor<1>| values(&gradient).iter().map(|slope| f64::from(*slope)).sum::<f64>();
-            let seen = size.observation(lambda, of_learned.map(sum).sum());
+            let seen = size.observation(lambda, of_learned.map(|gradient| slope(&gradient)).sum());
             Seen { seen, finest: size.into_finest() }
         });
         let mut model = self.weights.step(rates.weights, model, weights);
