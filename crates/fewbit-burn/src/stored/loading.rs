@@ -1,6 +1,6 @@
 //! From a file into a model.
 //!
-//! [`load_into`] decodes each tensor straight into the parameter's order; [`StoredModel::load_into`] does the same from
+//! [`load_into`] decodes each tensor straight into the parameter's order; [`StoredModelExt::load_into`](super::StoredModelExt::load_into) does the same from
 //! codes that are in memory, for what has no file. Both give the same numbers to the last bit.
 
 use std::collections::{BTreeMap, HashMap};

@@ -15,11 +15,20 @@ use super::task::Task;
 use super::trainer::Trainer;
 use crate::control::NoiseClock;
 use crate::guard::first_non_finite;
+use crate::quantizer::Quantizer;
 use crate::stored::{LoadError, StoredModelExt};
 
 impl<T: Task> Trainer<'_, T> {
-    /// A run before its first step.
+    /// A run before its first step. A configuration or budget that does not fit the model is refused.
     pub(super) fn start(&self) -> Result<State<T::Model>, TrainError> {
+        let state = self.fresh()?;
+        self.config.quantization.attach(state.model.clone(), self.config.seed)?;
+        self.check_budget(&state.model)?;
+        Ok(state)
+    }
+
+    /// A run with the weights that it starts with.
+    fn fresh(&self) -> Result<State<T::Model>, TrainError> {
         self.device.seed(self.config.seed);
         let mut model = self.task.init(&self.autodiff());
         if let Some(initial) = &self.initial {
@@ -29,9 +38,6 @@ impl<T: Task> Trainer<'_, T> {
         if let Some(found) = first_non_finite(&model) {
             return Err(non_finite(0, found.to_string()));
         }
-        // A configuration or budget that does not fit the model is refused before the first step.
-        self.config.quantization.attach(model.clone(), self.config.seed)?;
-        self.check_budget(&model)?;
         let optimizers = Optimizers::new(self.config, &model, None);
         Ok(State {
             step: 0,
@@ -64,11 +70,23 @@ impl<T: Task> Trainer<'_, T> {
         state: &mut State<T::Model>,
         float: impl FnOnce() -> Result<StoredModel, TrainError>,
     ) -> Result<(), TrainError> {
-        let (model, quantizer, budget) = self.attached(state.model.clone())?;
+        let (model, quantizer);
+        (model, quantizer, state.budget) = self.attached(state.model.clone())?;
+        self.go_on_with(state, model, quantizer, float)
+    }
+
+    /// The state with a model that has the method.
+    fn go_on_with(
+        &self,
+        state: &mut State<T::Model>,
+        model: T::Model,
+        quantizer: Quantizer,
+        float: impl FnOnce() -> Result<StoredModel, TrainError>,
+    ) -> Result<(), TrainError> {
         quantizer.control().seek(self.clock(state.step));
         quantizer.control().set_mode(self.config.mode_at(state.step));
         state.optimizers = Optimizers::new(self.config, &model, Some(&quantizer));
-        (state.model, state.quantizer, state.budget) = (model, Some(quantizer), budget);
+        (state.model, state.quantizer) = (model, Some(quantizer));
         if self.float_teaches() {
             state.teacher = Some(float()?.load_into(self.task.init(&self.device))?);
         }
@@ -86,10 +104,13 @@ impl<T: Task> Trainer<'_, T> {
         folder: &RunFolder,
     ) -> Result<State<T::Model>, TrainError> {
         let Checkpoint { header, records: [model, weights, bits] } = checkpoint;
-        let mut state = self.start()?;
+        let mut state = self.fresh()?;
         state.step = header.step;
         if header.quantized {
-            self.attach(&mut state, || {
+            // What is learned and the budget come from the checkpoint.
+            let (model, quantizer) =
+                self.config.quantization.attach(state.model.clone(), self.config.seed)?;
+            self.go_on_with(&mut state, model, quantizer, || {
                 let float = fewbit::read_file(&folder.path().join(FLOAT_FILE)).map_err(LoadError::from)?;
                 Ok(StoredModel::from_reader(&float).map_err(LoadError::from)?)
             })?;
