@@ -38,7 +38,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// The numbers at even places of `a` and then `b`, and those at odd places.
     fn unzip(self, a: Self::Lanes, b: Self::Lanes) -> [Self::Lanes; 2];
+
+    /// The number at each of the places, of which the low five bits count.
+    fn look_up(self, table: &[f32; TABLE], places: &[u32; 16]) -> Self::Lanes;
 }
+
+/// Numbers of a table that two of the widest registers hold.
+pub(crate) const TABLE: usize = 32;
 
 /// Work to be compiled once per instruction set; `run` and all it calls are `#[inline(always)]`.
 pub(crate) trait LaneKernel {
@@ -97,13 +103,18 @@ impl Simd for Plain {
         let of = |place: usize| if place < 16 { a[place] } else { b[place - 16] };
         [std::array::from_fn(|lane| of(2 * lane)), std::array::from_fn(|lane| of(2 * lane + 1))]
     }
+
+    #[inline(always)]
+    fn look_up(self, table: &[f32; TABLE], places: &[u32; 16]) -> [f32; 16] {
+        places.map(|place| table[place as usize % TABLE])
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Simd;
+    use super::{Simd, TABLE};
     use crate::dispatch::{Avx2, Avx512};
 
     impl Simd for Avx2 {
@@ -174,6 +185,29 @@ mod x86 {
             // SAFETY: AVX2 is there.
             let [[even_a, odd_a], [even_b, odd_b]] = unsafe { [unzip_eight(a), unzip_eight(b)] };
             [[even_a, even_b], [odd_a, odd_b]]
+        }
+
+        #[inline(always)]
+        fn look_up(self, table: &[f32; TABLE], places: &[u32; 16]) -> [__m256; 2] {
+            // SAFETY: AVX2 is there; the arrays are as long as what is read of them.
+            unsafe {
+                let mut found = [_mm256_setzero_ps(); 2];
+                for (half, found) in found.iter_mut().enumerate() {
+                    let places = _mm256_loadu_si256(places.as_ptr().add(8 * half).cast());
+                    // Three bits choose within a register; the next two, as signs, the register.
+                    let mut of = [_mm256_setzero_ps(); 4];
+                    for (eighth, of) in of.iter_mut().enumerate() {
+                        let eight = _mm256_loadu_ps(table.as_ptr().add(8 * eighth));
+                        *of = _mm256_permutevar8x32_ps(eight, places);
+                    }
+                    let is_odd = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(places));
+                    let is_upper = _mm256_castsi256_ps(_mm256_slli_epi32::<27>(places));
+                    let lower = _mm256_blendv_ps(of[0], of[1], is_odd);
+                    let upper = _mm256_blendv_ps(of[2], of[3], is_odd);
+                    *found = _mm256_blendv_ps(lower, upper, is_upper);
+                }
+                found
+            }
         }
     }
 
@@ -314,6 +348,17 @@ mod x86 {
                 [_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b)]
             }
         }
+
+        #[inline(always)]
+        fn look_up(self, table: &[f32; TABLE], places: &[u32; 16]) -> __m512 {
+            // SAFETY: AVX-512 is there; the arrays are as long as what is read of them.
+            unsafe {
+                let places = _mm512_loadu_si512(places.as_ptr().cast());
+                let [lower, upper] =
+                    [_mm512_loadu_ps(table.as_ptr()), _mm512_loadu_ps(table.as_ptr().add(16))];
+                _mm512_permutex2var_ps(lower, places, upper)
+            }
+        }
     }
 }
 
@@ -352,6 +397,33 @@ mod tests {
             std::array::from_fn(|r| std::array::from_fn(|c| matrix[c][r] + 2.0 * matrix[r][c] + 1.0));
         for set in InstructionSet::available() {
             assert_eq!(set.run_lanes(TransposeAndAdd(matrix)), expected, "{set:?}");
+        }
+    }
+
+    /// Looks up numbers of a table.
+    struct LookUp([u32; 16]);
+
+    impl LaneKernel for LookUp {
+        type Output = [f32; 16];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; 16] {
+            let table = std::array::from_fn(|place| place as f32 + 0.5);
+            let mut found = [0.0; 16];
+            // SAFETY: there are sixteen.
+            unsafe { simd.store(simd.look_up(&table, &self.0), found.as_mut_ptr()) };
+            found
+        }
+    }
+
+    #[test]
+    fn every_set_looks_up_alike() {
+        for first in [0, 5, 16, 25, u32::MAX] {
+            let places: [u32; 16] = std::array::from_fn(|lane| first.wrapping_add(3 * lane as u32));
+            for set in InstructionSet::available() {
+                let found = set.run_lanes(LookUp(places));
+                assert_eq!(found, places.map(|place| (place % 32) as f32 + 0.5), "{set:?}");
+            }
         }
     }
 

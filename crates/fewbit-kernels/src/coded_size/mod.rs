@@ -13,6 +13,7 @@
 mod costs;
 mod groups;
 mod levels;
+mod strips;
 #[cfg(test)]
 mod tests;
 
@@ -75,23 +76,40 @@ pub(crate) fn coded_size_on(
     let mut codes = vec![0u16; weights.len()];
     levels::write_codes(set, plan, weights, &inverses, &mut codes);
     let swap = layout.swap(weights.len());
-    if let Some(swap) = swap {
-        let mut stored = vec![0u16; weights.len()];
-        swap.write(set, &codes, &mut stored);
-        codes = stored;
-    }
     let width_group = width_group.get().min(weights.len());
-    let mut furthest = vec![0u8; weights.len().div_ceil(width_group)];
-    let frequencies = groups::count(set, &codes, width_group, &mut furthest);
-    let costs = Costs::of(&frequencies);
-    match swap {
-        None => groups::write_slopes(set, &codes, width_group, &furthest, &costs, of_weights),
-        Some(swap) => {
-            let mut stored = vec![0.0f32; weights.len()];
-            groups::write_slopes(set, &codes, width_group, &furthest, &costs, &mut stored);
-            swap.inverse().write(set, &stored, of_weights);
+    let (frequencies, costs) = match strips::Groups::of(swap, width_group, weights.len()) {
+        Some((groups, whole)) => {
+            let ((of_whole, of_last), (whole, last)) =
+                (of_weights.split_at_mut(whole), codes.split_at(whole));
+            let mut furthest = [0u8];
+            let furthest = &mut furthest[..usize::from(!last.is_empty())];
+            let frequencies = strips::count(set, groups, whole);
+            let frequencies = frequencies.added(&groups::count(set, last, width_group, furthest));
+            let costs = Costs::of(&frequencies);
+            strips::write_slopes(set, groups, whole, &costs, of_whole);
+            groups::write_slopes(set, last, width_group, furthest, &costs, of_last);
+            (frequencies, costs)
         }
-    }
+        None => {
+            if let Some(swap) = swap {
+                let mut stored = vec![0u16; weights.len()];
+                swap.write(set, &codes, &mut stored);
+                codes = stored;
+            }
+            let mut furthest = vec![0u8; weights.len().div_ceil(width_group)];
+            let frequencies = groups::count(set, &codes, width_group, &mut furthest);
+            let costs = Costs::of(&frequencies);
+            match swap {
+                None => groups::write_slopes(set, &codes, width_group, &furthest, &costs, of_weights),
+                Some(swap) => {
+                    let mut stored = vec![0.0f32; weights.len()];
+                    groups::write_slopes(set, &codes, width_group, &furthest, &costs, &mut stored);
+                    swap.inverse().write(set, &stored, of_weights);
+                }
+            }
+            (frequencies, costs)
+        }
+    };
     let length = chunk(plan, scales.len());
     let chunks = weights.chunks(length).zip(of_weights.chunks_mut(length)).enumerate();
     let chunks = chunks.map(|(place, (weights, slopes))| {
