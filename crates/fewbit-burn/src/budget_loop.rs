@@ -15,7 +15,7 @@ use crate::config::{AttachError, QuantizationConfig};
 use crate::control::{Mode, NoiseClock};
 use crate::layout::values;
 use crate::optimizer::Adam;
-use crate::penalty::{SizePenalty, slope};
+use crate::penalty::{SizeInStep, slope};
 use crate::quantizer::Quantizer;
 use crate::stored::{snapshot_before, snapshot_of};
 
@@ -137,7 +137,7 @@ pub struct BudgetLoop {
     /// Moves the learned numbers.
     optimizer: ModuleOptimizer,
     /// The size in this step, once it is known.
-    size: Option<SizePenalty>,
+    size: Option<SizeInStep>,
     /// The gradients of the learned numbers in this step.
     gradients: Vec<(ParamId, Tensor<1>)>,
 }
@@ -157,18 +157,17 @@ struct State {
 
 impl BudgetLoop {
     /// The gradients of `loss` for the optimizer of the weights; those of the learned numbers are kept for
-    /// [`step`](Self::step). The size penalty is added to the first loss of each step, so that gradients may be
+    /// [`step`](Self::step). The gradients of the size penalty are added to the first of each step, so that they may be
     /// accumulated over several.
     pub fn backward<M: Module>(&mut self, loss: Tensor<1>, model: &M) -> GradientsParams {
-        let total = if self.size.is_none() {
-            self.size = SizePenalty::of(model, &self.quantizer);
-            SizePenalty::add_to(loss, self.size.as_ref(), self.plan().lambda)
-        } else {
-            loss
-        };
-        let mut gradients = total.backward();
+        let mut gradients = loss.backward();
         let ids: Vec<ParamId> = self.quantizer.learned_ids(model).into_iter().collect();
-        let learned = GradientsParams::from_params(&mut gradients, model, &ids);
+        let mut learned = GradientsParams::from_params(&mut gradients, model, &ids);
+        let mut weights = GradientsParams::from_module(&mut gradients, model);
+        if self.size.is_none() {
+            let lambda = self.plan().lambda;
+            self.size = SizeInStep::added(model, &self.quantizer, lambda, &mut weights, &mut learned);
+        }
         for id in ids {
             let Some(gradient) = learned.get::<1>(id) else { continue };
             match self.gradients.iter_mut().find(|(known, _)| *known == id) {
@@ -178,7 +177,7 @@ impl BudgetLoop {
         }
         // Another backward pass before the next step draws other noise.
         self.quantizer.advance_micro_step();
-        GradientsParams::from_module(&mut gradients, model)
+        weights
     }
 
     /// The model after the learned numbers have moved, ready for the next step. Call it once after each step of the
@@ -197,7 +196,7 @@ impl BudgetLoop {
         let model = self.optimizer.step(plan.scale_rate, model, gradients);
         let size = self.size.take();
         let seen = size.as_ref().map(|size| size.observation(plan.lambda, loss_slope)).unwrap_or_default();
-        let finest = size.map(SizePenalty::into_finest).unwrap_or_default();
+        let finest = size.map(|size| size.finest).unwrap_or_default();
         let by = self.budget.observe(seen);
         self.quantizer.advance();
         self.set_phase();

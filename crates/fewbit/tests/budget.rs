@@ -96,6 +96,7 @@ impl Network {
         let step = budget.step();
         let coarser = f64::from(method.sizing().unwrap().coarser());
         let (mut seen, factor) = (Observation::default(), plan.lambda / BITS_PER_MEBIBYTE);
+        let mut finest = Vec::new();
         for weight in &mut self.weights {
             let layout = weight.layout(method);
             let key = NoiseKey::new(3, 0, step, 0, &weight.name);
@@ -132,8 +133,9 @@ impl Network {
                     of
                 }
             };
-            let (mut size_of_weights, mut size_of_learned) = (Vec::new(), vec![0.0; weight.learned.len()]);
-            let bits = method.size(
+            let mut size_of_weights = vec![0.0; weight.values.len()];
+            let mut size_of_learned = vec![0.0; weight.learned.len()];
+            let counted = method.size(
                 &layout,
                 &weight.values,
                 &weight.learned,
@@ -141,7 +143,9 @@ impl Network {
                 &mut size_of_learned,
             );
             let sum = |slopes: &[f32]| slopes.iter().map(|slope| f64::from(*slope)).sum::<f64>();
-            seen.bits += bits.unwrap();
+            let counted = counted.unwrap();
+            seen.bits += counted.bits;
+            finest.push(counted.finest);
             seen.bits_slope += coarser * sum(&size_of_learned);
             seen.loss_slope += coarser * sum(&of_learned);
             for (of, size) in of_weights.iter_mut().zip(&size_of_weights) {
@@ -159,9 +163,8 @@ impl Network {
             }
         }
         let by = budget.observe(seen);
-        for weight in &mut self.weights {
+        for (weight, finest) in self.weights.iter_mut().zip(finest) {
             let sizing = method.sizing().unwrap();
-            let finest = sizing.finest(&weight.layout(method), &weight.values);
             sizing.coarsen(&mut weight.learned, by, finest.as_deref());
         }
         Ok(())

@@ -103,6 +103,13 @@ pub(crate) fn recycle(tensor: FlexTensor) {
         return;
     }
     if let Ok(buffer) = tensor.into_data().try_into_vec::<f32>() {
+        give(buffer);
+    }
+}
+
+/// Keeps numbers that [`take`] gave.
+pub(crate) fn give(buffer: Vec<f32>) {
+    if buffer.len() >= SHORTEST {
         lock().give(buffer);
     }
 }

@@ -1,12 +1,15 @@
 //! The weight that a training step reads, and its size, as operations of burn: the method's own functions on the
 //! CPU, tensor operations with the method's slopes on any other device.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
+use burn::module::Param;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit::Layout;
-use fewbit::method::Slopes;
+use fewbit::method::{Counted, Slopes};
 use fewbit_kernels::NoiseKey;
 
 use super::buffers::{self, recycle, values as numbers};
@@ -112,83 +115,63 @@ impl Operation<2> for Read {
 
 /// The size of a parameter as its method counts it.
 pub(crate) struct Size {
-    /// The bits, shape `[1]`, with gradients in the weight and the learned numbers.
-    pub(crate) term: Tensor<1>,
     pub(crate) bits: f64,
-    /// The sum of the derivatives in the learned numbers.
-    pub(crate) slope: f64,
+    /// The derivatives in the weights, where the size depends on them.
+    pub(crate) of_weights: Option<Vec<f32>>,
+    pub(crate) of_learned: Vec<f32>,
     /// The finest learned numbers that have an effect.
     pub(crate) finest: Option<Vec<f32>>,
 }
 
 /// The size of a parameter; `None` where the method learns no size.
 pub(crate) fn size<const D: usize>(
-    weight: Tensor<D>,
-    learned: Tensor<1>,
+    weight: &Tensor<D>,
+    learned: &Tensor<1>,
     parameter: &QuantizedParameter,
 ) -> Option<Size> {
     let (layout, method) = (parameter.layout(), parameter.method());
-    let (mut of_weights, mut of_learned) = (Vec::new(), vec![0.0; layout.grouping().count()]);
-    let mut count = |weights: &[f32], learned: &[f32]| {
-        let bits = method.size(layout, weights, learned, &mut of_weights, &mut of_learned)?;
-        Some((bits, method.sizing().and_then(|sizing| sizing.finest(layout, weights))))
+    let count = |weights: &[f32], learned: &[f32]| {
+        let mut of_weights = method.size_depends_on_weights().then(|| buffers::take(weights.len()));
+        let mut of_learned = vec![0.0; learned.len()];
+        let slopes = of_weights.as_deref_mut().unwrap_or_default();
+        let Counted { bits, finest } = method.size(layout, weights, learned, slopes, &mut of_learned)?;
+        Some(Size { bits, of_weights, of_learned, finest })
     };
-    let is_in_memory = runs_on(&weight) && runs_on(&learned);
-    let (bits, finest) = if is_in_memory {
-        count(numbers(&shared(&weight)), numbers(&shared(&learned)))?
+    if runs_on(weight) && runs_on(learned) {
+        count(numbers(&shared(weight)), numbers(&shared(learned)))
     } else {
-        count(&values(&weight.clone().detach()), &values(&learned.clone().detach()))?
-    };
-    let slope = of_learned.iter().map(|slope| f64::from(*slope)).sum();
-    let (shape, groups) = (weight.dims(), of_learned.len());
-    let term = if is_in_memory {
-        let of_weights = (!of_weights.is_empty()).then(|| buffers::tensor(of_weights, Shape::from(shape)));
-        let of_learned = buffers::tensor(of_learned, Shape::from([groups]));
-        let slopes = Arc::new(Mutex::new([of_weights, Some(of_learned)]));
-        apply(Linear { bits, slopes }, [weight.into(), learned.into()])
-    } else {
-        let device = weight.device();
-        let of_learned = constant(of_learned, [groups], &device);
-        let mut term = constant(vec![bits as f32], [1], &device);
-        term = term + ((learned.clone() - learned.detach()) * of_learned).sum();
-        if !of_weights.is_empty() {
-            let of_weights = constant(of_weights, shape, &device);
-            term = term + ((weight.clone() - weight.detach()) * of_weights).sum();
+        count(&values(&weight.clone().detach()), &values(&learned.clone().detach()))
+    }
+}
+
+/// Adds `factor` times `slopes` to the gradient of a parameter, or is its gradient where it has none.
+pub(crate) fn add_slopes<const D: usize>(
+    gradients: &mut GradientsParams,
+    parameter: &Param<Tensor<D>>,
+    mut slopes: Vec<f32>,
+    factor: f32,
+) {
+    let found = gradients.remove::<D>(parameter.id);
+    let sum = match found {
+        Some(gradient) if !gradient.is_autodiff() && runs_on(&gradient) => {
+            let mut gradient =
+                gradient.try_into_primitive::<Flex>().expect("a float32 tensor on the CPU").to_contiguous();
+            let sums = gradient.storage_mut::<f32>();
+            sums.iter_mut().zip(&slopes).for_each(|(sum, slope)| *sum += slope * factor);
+            buffers::give(slopes);
+            Tensor::from_primitive::<Flex>(gradient)
         }
-        term
+        found => {
+            slopes.iter_mut().for_each(|slope| *slope *= factor);
+            let (shape, device) = (parameter.dims(), parameter.device().without_autodiff());
+            let slopes = Tensor::from_data(TensorData::new(slopes, shape), &device);
+            found.map_or(slopes.clone(), |gradient| gradient + slopes)
+        }
     };
-    Some(Size { term, bits, slope, finest })
+    gradients.register(parameter.id, sum);
 }
 
-/// A number of bits whose derivatives are known already.
-#[derive(Clone, Debug)]
-struct Linear {
-    bits: f64,
-    /// Of weights and of learned numbers, until the backward pass takes them.
-    slopes: Arc<Mutex<[Option<FlexTensor>; 2]>>,
-}
-
-impl Operation<2> for Linear {
-    type Kept = ();
-
-    fn forward(&self, _: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<()>) {
-        (buffers::tensor(vec![self.bits as f32], Shape::from([1])), Some(()))
-    }
-
-    fn backward(&self, (): (), gradient: FlexTensor, needed: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let factor = numbers(&gradient)[0];
-        let mut slopes = self.slopes.lock().unwrap_or_else(PoisonError::into_inner);
-        let scaled = |slopes: Option<FlexTensor>, is_needed: bool| {
-            let mut slopes = slopes.filter(|_| is_needed)?;
-            slopes.storage_mut::<f32>().iter_mut().for_each(|slope| *slope *= factor);
-            Some(slopes)
-        };
-        let [of_weights, of_learned] = std::mem::take(&mut *slopes);
-        [scaled(of_weights, needed[0]), scaled(of_learned, needed[1])]
-    }
-}
-
-fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub(crate) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     let tensor = Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff());
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }
@@ -203,7 +186,7 @@ fn of_each(groups: Tensor<1>, layout: &Layout) -> Tensor<1> {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{Module, Param};
+    use burn::module::Module;
     use burn::nn::LinearConfig;
     use burn::nn::conv::{Conv2dConfig, ConvTranspose2dConfig};
     use fewbit::RangeGranularity;
@@ -294,12 +277,10 @@ mod tests {
         let layer = LinearConfig::new(6, 4).with_bias(false).init(&device);
         let (layer, quantizer) = config.attach(layer, 0).unwrap();
         let (base, learned) = (layer.weight.base(), learned(&layer)[0].1.val());
-        let found = size(base.clone(), learned.clone(), quantizer.parameter("weight").unwrap()).unwrap();
-        assert!(found.bits > 0.0);
-        let gradients = found.term.backward();
-        let (weights, of_weights) = (values(&base.clone().detach()), values(&base.grad(&gradients).unwrap()));
-        let of_learned = values(&learned.grad(&gradients).unwrap());
-        assert!((of_learned.iter().map(|slope| f64::from(*slope)).sum::<f64>() - found.slope).abs() < 1e-3);
+        let Size { bits, of_weights, of_learned, .. } =
+            size(&base, &learned, quantizer.parameter("weight").unwrap()).unwrap();
+        let (weights, of_weights) = (values(&base.detach()), of_weights.unwrap());
+        assert!(bits > 0.0);
         for (column, of_scale) in of_learned.iter().enumerate() {
             let sum: f32 = (0..6).map(|row| weights[row * 4 + column] * of_weights[row * 4 + column]).sum();
             let expected = -std::f32::consts::LN_2 * sum;

@@ -11,7 +11,7 @@ use super::config::{OptimizerKind, TrainConfig};
 use crate::guard::{NonFinite, NonFiniteKind, first_non_finite_value};
 use crate::layout::{ParameterVisitor, visit_parameters};
 use crate::optimizer::{Adam, GradientScale, Sgd, square_sum};
-use crate::penalty::{SizePenalty, slope};
+use crate::penalty::{SizeInStep, slope};
 use crate::quantizer::Quantizer;
 
 /// The optimizers of one phase: of the weights and of the bits.
@@ -57,10 +57,12 @@ impl Optimizers {
         rates: Rates,
     ) -> Result<(M, Option<Seen>), NonFinite> {
         let wants_size = config.budget.is_some() || lambda > 0.0;
-        let size = quantizer.filter(|_| wants_size).and_then(|quantizer| SizePenalty::of(&model, quantizer));
-        let mut gradients = SizePenalty::add_to(loss, size.as_ref(), lambda).backward();
-        let learned = GradientsParams::from_params(&mut gradients, &model, &self.learned);
-        let weights = GradientsParams::from_module(&mut gradients, &model);
+        let mut gradients = loss.backward();
+        let mut learned = GradientsParams::from_params(&mut gradients, &model, &self.learned);
+        let mut weights = GradientsParams::from_module(&mut gradients, &model);
+        let size = quantizer
+            .filter(|_| wants_size)
+            .and_then(|quantizer| SizeInStep::added(&model, quantizer, lambda, &mut weights, &mut learned));
         norm(&learned, &model)?;
         let norm = norm(&weights, &model)?;
         let is_clipped = config.clip_norm > 0.0 && norm > config.clip_norm;
@@ -68,7 +70,7 @@ impl Optimizers {
         let seen = size.map(|size| {
             let of_learned = self.learned.iter().filter_map(|id| learned.get::<1>(*id));
             let seen = size.observation(lambda, of_learned.map(|gradient| slope(&gradient)).sum());
-            Seen { seen, finest: size.into_finest() }
+            Seen { seen, finest: size.finest }
         });
         let mut model = self.weights.step(rates.weights, model, weights);
         if !self.learned.is_empty() {

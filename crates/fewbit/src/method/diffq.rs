@@ -7,7 +7,7 @@
 
 use fewbit_kernels::{NoiseKey, NoiseLaw};
 
-use super::{Coarseness, Method, MethodError, Phase, Sizing, Slopes, scales};
+use super::{Coarseness, Counted, Method, MethodError, Phase, Sizing, Slopes, scales};
 use crate::layout::Layout;
 use crate::{BitWidth, BitsLaw, BitsParametrisation, GroupSize, QuantizeError, QuantizedTensor, soft_size};
 
@@ -141,12 +141,12 @@ impl Method for DiffQ {
         layout: &Layout,
         weights: &[f32],
         learned: &[f32],
-        of_weights: &mut Vec<f32>,
+        _of_weights: &mut [f32],
         of_learned: &mut [f32],
-    ) -> Option<f64> {
-        of_weights.clear();
+    ) -> Option<Counted> {
         let law = self.law().kernel();
-        Some(fewbit_kernels::code_bits(learned, &law, layout.groups(), weights.len(), 1.0, of_learned))
+        let bits = fewbit_kernels::code_bits(learned, &law, layout.groups(), weights.len(), 1.0, of_learned);
+        Some(Counted { bits, finest: None })
     }
 
     fn nominal_size(&self, layout: &Layout, learned: &[f32]) -> Option<f64> {

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 
 use fewbit_kernels::{NoiseKey, NoiseLaw, coded_size};
 
-use super::{Coarseness, Method, Phase, Sizing, Slopes, scales};
+use super::{Coarseness, Counted, Method, Phase, Sizing, Slopes, scales};
 use crate::layout::Layout;
 use crate::scale::{MAX_LEVEL, stored_scale};
 use crate::{GroupSize, QuantizeError, QuantizedTensor, RangeGranularity};
@@ -61,13 +61,7 @@ impl Default for Fewbit {
 impl Fewbit {
     /// The scales of learned numbers, none so small that a weight is clamped.
     fn scales(&self, layout: &Layout, weights: &[f32], learned: &[f32], factor: f32) -> Vec<f32> {
-        let largest = scales::largest_of_groups(layout, weights);
-        // Coarser than what counts, not than what was learned, which may be far finer.
-        let scale = |(learned, largest): (&f32, f32)| {
-            let finest = stored_scale(largest / f32::from(MAX_LEVEL));
-            (scales::scale_of_log2(*learned).max(finest) * factor).max(finest)
-        };
-        learned.iter().zip(largest).map(scale).collect()
+        scales_beside(&scales::largest_of_groups(layout, weights), learned, factor)
     }
 
     /// Weights whose bit width is counted as one.
@@ -78,8 +72,7 @@ impl Fewbit {
         }
     }
 
-    fn nominal_bits(&self, layout: &Layout, weights: &[f32], scales: &[f32], of_learned: &mut [f32]) -> f64 {
-        let largest = scales::largest_of_groups(layout, weights);
+    fn nominal_bits(&self, layout: &Layout, largest: &[f32], scales: &[f32], of_learned: &mut [f32]) -> f64 {
         let mut bits = 0.0;
         for (group, (largest, scale)) in largest.iter().zip(scales).enumerate() {
             let weights = layout.grouping().group_len(group) as f64;
@@ -164,24 +157,29 @@ impl Method for Fewbit {
         scales::times(of_learned, &scales::log2_factors(&scales));
     }
 
+    fn size_depends_on_weights(&self) -> bool {
+        self.estimate == SizeEstimate::Coded
+    }
+
     fn size(
         &self,
         layout: &Layout,
         weights: &[f32],
         learned: &[f32],
-        of_weights: &mut Vec<f32>,
+        of_weights: &mut [f32],
         of_learned: &mut [f32],
-    ) -> Option<f64> {
-        let scales = self.scales(layout, weights, learned, 1.0);
-        of_weights.clear();
-        Some(match self.estimate {
-            SizeEstimate::Nominal => self.nominal_bits(layout, weights, &scales, of_learned),
+    ) -> Option<Counted> {
+        let largest = scales::largest_of_groups(layout, weights);
+        let scales = scales_beside(&largest, learned, 1.0);
+        let bits = match self.estimate {
+            SizeEstimate::Nominal => self.nominal_bits(layout, &largest, &scales, of_learned),
             SizeEstimate::Coded => {
-                of_weights.resize(weights.len(), 0.0);
                 let width_group = self.width_group(weights.len());
                 coded_size(weights, &scales, layout.groups(), width_group, of_weights, of_learned)
             }
-        })
+        };
+        let finest = |largest: f32| (largest / f32::from(MAX_LEVEL)).max(f32::MIN_POSITIVE).log2();
+        Some(Counted { bits, finest: Some(largest.into_iter().map(finest).collect()) })
     }
 
     fn quantize(
@@ -205,11 +203,6 @@ impl Sizing for Fewbit {
         Some((scale as f32).max(f32::MIN_POSITIVE).log2())
     }
 
-    fn finest(&self, layout: &Layout, weights: &[f32]) -> Option<Vec<f32>> {
-        let finest = |largest: f32| (largest / f32::from(MAX_LEVEL)).max(f32::MIN_POSITIVE).log2();
-        Some(scales::largest_of_groups(layout, weights).into_iter().map(finest).collect())
-    }
-
     fn coarser(&self) -> f32 {
         1.0
     }
@@ -217,6 +210,16 @@ impl Sizing for Fewbit {
     fn trades(&self) -> bool {
         true
     }
+}
+
+/// The scales of learned numbers, times `factor`, none so small that the `largest` magnitude of its group is clamped.
+fn scales_beside(largest: &[f32], learned: &[f32], factor: f32) -> Vec<f32> {
+    // Coarser than what counts, not than what was learned, which may be far finer.
+    let scale = |(learned, largest): (&f32, &f32)| {
+        let finest = stored_scale(largest / f32::from(MAX_LEVEL));
+        (scales::scale_of_log2(*learned).max(finest) * factor).max(finest)
+    };
+    learned.iter().zip(largest).map(scale).collect()
 }
 
 fn log2_scales(learned: &[f32]) -> Vec<f32> {

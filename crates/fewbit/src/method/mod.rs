@@ -67,6 +67,16 @@ pub struct Slopes<'s> {
     pub of_learned: &'s mut [f32],
 }
 
+/// What a size penalty counts for a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The bits.
+    pub bits: f64,
+    /// The learned numbers beyond which finer ones have no effect on these weights, one per group; `None` where there
+    /// are none.
+    pub finest: Option<Vec<f32>>,
+}
+
 /// Settings that no method can have.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -179,16 +189,21 @@ pub trait Method: fmt::Debug + Send + Sync {
         of_learned.fill(0.0);
     }
 
-    /// The bits that a size penalty counts for the tensor, with their derivatives: in the learned numbers, and in the
-    /// weights, which are left empty where the size does not depend on them. `None` where no size is learned.
+    /// Whether the bits that a size penalty counts depend on the weights, and not on the learned numbers alone.
+    fn size_depends_on_weights(&self) -> bool {
+        false
+    }
+
+    /// What a size penalty counts for the tensor; writes its derivatives in the learned numbers and, where it
+    /// [depends](Self::size_depends_on_weights) on them, in the weights. `None` where no size is learned.
     fn size(
         &self,
         _: &Layout,
         _weights: &[f32],
         _learned: &[f32],
-        _of_weights: &mut Vec<f32>,
+        _of_weights: &mut [f32],
         _of_learned: &mut [f32],
-    ) -> Option<f64> {
+    ) -> Option<Counted> {
         None
     }
 
@@ -228,12 +243,6 @@ pub trait Sizing {
 
     /// 1 where larger learned numbers are coarser, -1 where they are finer.
     fn coarser(&self) -> f32;
-
-    /// The learned numbers beyond which finer ones have no effect on these weights, one per group; `None` where there
-    /// are none.
-    fn finest(&self, _: &Layout, _weights: &[f32]) -> Option<Vec<f32>> {
-        None
-    }
 
     /// Makes all learned numbers coarser by the same amount, or finer where that is negative, and none finer than
     /// `finest`: without that limit they would run away where a budget is larger than they can use.
