@@ -2,6 +2,8 @@
 
 #[path = "../examples/accumulation.rs"]
 mod accumulation;
+#[path = "../examples/learner.rs"]
+mod learner;
 #[path = "../examples/load.rs"]
 mod load;
 #[path = "../examples/own_loop.rs"]
@@ -19,6 +21,11 @@ fn a_budget_in_a_users_own_loop() {
 #[test]
 fn diffq_with_accumulated_gradients() {
     accumulation::run().unwrap();
+}
+
+#[test]
+fn a_budget_in_burns_own_learner() {
+    learner::run().unwrap();
 }
 
 #[test]
