@@ -135,13 +135,13 @@ pub enum FormatError {
         limit: u64,
     },
     /// The bytes are not those that were written.
-    #[error("the file is damaged: the check sum of {part} is {found:08x}, {expected:08x} was written")]
+    #[error("the file is damaged: the checksum of {part} is {found:08x}, {expected:08x} was written")]
     ChecksumMismatch {
-        /// What the check sum is of.
+        /// What the checksum is of.
         part: String,
-        /// The check sum in the file.
+        /// The checksum in the file.
         expected: u32,
-        /// The check sum of its bytes.
+        /// The checksum of its bytes.
         found: u32,
     },
     /// A text is not UTF-8.

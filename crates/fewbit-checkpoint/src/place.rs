@@ -19,7 +19,7 @@ pub(crate) struct Place {
 /// How the elements follow one another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Layout {
-    /// In the order of the shape, the last dimension fastest. The check sum is that of all of them.
+    /// In the order of the shape, the last dimension fastest. The checksum is that of all of them.
     Contiguous { sum: Option<u32> },
     /// From one to the next, in each dimension, so many elements.
     Strided(Vec<usize>),
@@ -56,7 +56,7 @@ pub(crate) fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
         })
 }
 
-/// Hands on a tensor's bytes as they lie, piece by piece, whole elements each; compares their check sum if
+/// Hands on a tensor's bytes as they lie, piece by piece, whole elements each; compares their checksum if
 /// there is one.
 pub(crate) fn read_contiguous(
     file: &ByteFile,

@@ -47,7 +47,7 @@ fn a_network_of_another_size_teaches_and_is_part_of_what_the_run_is() {
     assert!(model("taught") == model(swept));
 }
 
-/// As bytes of a file with its own check sum in it, weights of other values must not pass for the same.
+/// As bytes of a file with its own checksum in it, weights of other values must not pass for the same.
 #[test]
 fn weights_to_start_from_are_part_of_what_the_run_is() {
     let scratch = Scratch::new();

@@ -3,7 +3,7 @@
 //!
 //! Packed and coded, 4 bits everywhere and 2 to 8 bits in groups of 8, these also of one step and of a
 //! half-width per channel, with one thread and with all cores. What
-//! is timed is all that a reader does with the file's bytes in memory: header, check sums, decoding; and all that a writer
+//! is timed is all that a reader does with the file's bytes in memory: header, checksums, decoding; and all that a writer
 //! does with a quantized tensor up to those bytes, of which the median is given. Those who are compared
 //! take turns, each several times, and the best of each counts. One more row has 16 Mi weights (64 MiB) and
 //! a buffer that is warm. Words go to stderr, one JSON object per line to stdout; `--quick` runs a

@@ -10,7 +10,7 @@
 //!
 //! where a tensor with other ranges than two 32-bit floats has their bits in place of the 64,
 //! and every other value takes 32 bits. It is the *nominal* size; what a file really takes, names,
-//! shapes and check sum included, is counted by [`crate::FileSize`].
+//! shapes and checksum included, is counted by [`crate::FileSize`].
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -57,7 +57,7 @@ impl ModelSize {
         self.tables
     }
 
-    /// Bits that a file needs once: its mark, version, metadata and check sum.
+    /// Bits that a file needs once: its mark, version, metadata and checksum.
     pub const fn header(self) -> u64 {
         self.header
     }

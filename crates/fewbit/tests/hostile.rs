@@ -14,7 +14,7 @@ const STREAMS: &[u8] = include_bytes!("../../../fixtures/container/1/streams.few
 const RAW: &[u8] = include_bytes!("../../../fixtures/container/1/raw.fewbit");
 const EMPTY: &[u8] = include_bytes!("../../../fixtures/container/1/empty.fewbit");
 
-/// A file of this head, without its mark and check sum, and these data, with right check sums.
+/// A file of this head, without its mark and checksum, and these data, with right checksums.
 fn file(head: &[&[u8]], data: &[u8]) -> Vec<u8> {
     let body = head.concat();
     let mut bytes = GOLDEN[..10].to_vec();
@@ -59,7 +59,7 @@ const RANGE: &[u8] = &[0, 0, 0, 0, 0, 0, 0x80, 0x3f];
 /// A number of 2^64 - 1, and one of 2^60.
 const HUGE: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
 const LARGE: &[u8] = &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
-/// Room for the check sum of one section.
+/// Room for the checksum of one section.
 const SUM: &[u8] = &[0; 4];
 
 #[test]

@@ -102,7 +102,7 @@ fn change(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
 }
 
 /// A file that differs from a sample in a few places of its head or its data, has the length that its
-/// head then says, and right check sums; some have not.
+/// head then says, and right checksums; some have not.
 fn mutate(sample: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     const MARK: usize = 10;
     // Neither header is longer than two bytes can tell.
@@ -159,7 +159,7 @@ fn a_million_forged_files_are_read_or_refused() {
         // Changed codes and floats are still a file; were none read, the mutations would be too coarse.
         assert!((ROUNDS / 100..ROUNDS * 9 / 10).contains(&read), "{read} of {ROUNDS} were read");
         // Nearly all were judged by their structure, not by a sum.
-        assert!(sums < ROUNDS / 5, "{sums} of {ROUNDS} had a wrong check sum");
+        assert!(sums < ROUNDS / 5, "{sums} of {ROUNDS} had a wrong checksum");
     }
 }
 

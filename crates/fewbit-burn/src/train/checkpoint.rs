@@ -1,4 +1,4 @@
-//! Everything that a run needs to go on, in one check-summed file that is renamed into place.
+//! Everything that a run needs to go on, in one checksummed file that is renamed into place.
 //!
 //! Layout: magic, length of the header, header (JSON), then burn's records of the model and of both
 //! optimizers, then a CRC-32 of all that. Step, mode and position are not part of burn's records.
@@ -180,7 +180,7 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, &'static str> {
         .map(|(body, sum)| (body, u32::from_le_bytes(*sum)))
         .ok_or("it is cut")?;
     if crc32fast::hash(body) != sum {
-        return Err("its check sum differs");
+        return Err("its checksum differs");
     }
     let (len, rest) = rest.split_first_chunk::<4>().ok_or("it is cut")?;
     let (header, mut rest) =

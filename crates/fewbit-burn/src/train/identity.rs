@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The facts that decide every byte of a run, by name: settings of the recipe, check sums of the data and of
+/// The facts that decide every byte of a run, by name: settings of the recipe, checksums of the data and of
 /// the weights that it starts from, the version of the code.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

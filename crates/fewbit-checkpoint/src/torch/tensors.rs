@@ -14,7 +14,7 @@ use crate::{DType, Limits};
 pub(super) struct Stretch {
     pub(super) start: u64,
     pub(super) bytes: u64,
-    /// The check sum of all its bytes, if one was written.
+    /// The checksum of all its bytes, if one was written.
     pub(super) sum: Option<u32>,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The check sum of its bytes; 0 was never computed.
+    /// The checksum of its bytes; 0 was never computed.
     pub(super) fn sum(&self) -> Option<u32> {
         (self.sum != 0).then_some(self.sum)
     }

@@ -95,7 +95,7 @@ pub(crate) fn storages() -> Vec<(&'static str, usize, Vec<u8>)> {
     vec![("0", 4, weights), ("1", 8, 77i64.to_le_bytes().to_vec()), ("2", 2, halves)]
 }
 
-/// An entry of a zip archive: name, bytes, check sum, method.
+/// An entry of a zip archive: name, bytes, checksum, method.
 pub(crate) type ZipEntry<'a> = (&'a str, &'a [u8], u32, u16);
 
 /// A zip archive of stored entries; `wide` is with the longer fields of zip64.

@@ -177,7 +177,7 @@ fn what_is_wrong_is_said() {
         (zip(&[("a/data.pkl", &lone, 0, 0), ("a/byteorder", b"big", 0, 0)]), "big-endian"),
         (zip(&[("a/data.pkl", &lone, 0, 8), ("a/data/0", weights, 0, 0)]), "`a/data.pkl` is compressed"),
         (zip(&[("a/data.pkl", &lone, 0, 0), ("a/data/0", weights, 0, 8)]), "`a/data/0` is compressed"),
-        (zip(&[("a/data.pkl", &lone, 1, 0), ("a/data/0", weights, 0, 0)]), "check sum of data.pkl"),
+        (zip(&[("a/data.pkl", &lone, 1, 0), ("a/data/0", weights, 0, 0)]), "checksum of data.pkl"),
         (zip(&[("a/model.pkl", &lone, 0, 0)]), "no `data.pkl`"),
         (zip(&[("data.pkl", &lone, 0, 0)]), "part of storage `0`, which the file does not have"),
         (zip(&[("data.pkl", &lone, 0, 0), ("data/0", &weights[1..], 0, 0)]), "has 23 bytes, 24 needed"),

@@ -15,7 +15,7 @@ const END_BYTES: u64 = 1_024;
 ///
 /// # Errors
 /// What `visit` returns; [`DataError::Length`] with the place of a file that is cut, or with the archive if its end
-/// is missing; [`DataError::Read`] if it is no archive or its check sum is wrong.
+/// is missing; [`DataError::Read`] if it is no archive or its checksum is wrong.
 pub(super) fn each_file(
     path: &Path,
     mut visit: impl FnMut(&Path, &mut dyn Read) -> Result<Option<u64>, DataError>,
@@ -37,7 +37,7 @@ pub(super) fn each_file(
         }
     }
     let mut rest = archive.into_inner();
-    // To the end, because only there a gzip stream's check sum is compared.
+    // To the end, because only there a gzip stream's checksum is compared.
     io::copy(&mut rest, &mut io::sink()).map_err(DataError::read(path))?;
     if rest.zeros < END_BYTES {
         return Err(DataError::Length {

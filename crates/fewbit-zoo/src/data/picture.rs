@@ -134,7 +134,7 @@ fn decode_png(
     let mut reader = decoder.read_info()?;
     let mut samples = vec![0; reader.output_buffer_size().ok_or("too large")?];
     let frame = reader.next_frame(&mut samples)?;
-    // The check sums of what follows the pixels: the end mark tells a whole file from a cut one.
+    // The checksums of what follows the pixels: the end mark tells a whole file from a cut one.
     reader.finish()?;
     samples.truncate(frame.buffer_size());
     let samples_per_pixel = frame.color_type.samples();

@@ -12,7 +12,7 @@ use super::teacher::TeacherNetwork;
 use crate::recipe::Recipe;
 
 /// What files are told apart by, under the names that a checkpoint has for it.
-pub(super) type CheckSums = Vec<(&'static str, String)>;
+pub(super) type Checksums = Vec<(&'static str, String)>;
 
 /// What a run is given beside its recipe and its data.
 #[derive(Clone, Debug, Default)]
@@ -29,18 +29,18 @@ impl Beginning {
     /// # Errors
     /// [`ExperimentError`]: a file that is damaged, or a teacher of something else.
     pub fn in_folder(folder: &Path, recipe: &Recipe) -> Result<Self, ExperimentError> {
-        Ok(Self::with_check_sums(folder, recipe)?.0)
+        Ok(Self::with_checksums(folder, recipe)?.0)
     }
 
     /// As [`in_folder`](Self::in_folder), and what its files are told apart by.
-    pub(super) fn with_check_sums(
+    pub(super) fn with_checksums(
         folder: &Path,
         recipe: &Recipe,
-    ) -> Result<(Self, CheckSums), ExperimentError> {
+    ) -> Result<(Self, Checksums), ExperimentError> {
         let initial = reader_of(&folder.join(INITIAL_FILE))?;
         let teacher = reader_of(&folder.join(TEACHER_FILE))?;
         let files = [("initial weights", &initial), ("teacher", &teacher)];
-        let sum = |reader: &ContainerReader<Vec<u8>>| check_sum(reader.as_bytes());
+        let sum = |reader: &ContainerReader<Vec<u8>>| checksum(reader.as_bytes());
         let sums = files.into_iter().filter_map(|(name, reader)| Some((name, sum(reader.as_ref()?))));
         let sums = sums.collect();
         let initial = initial.map(|reader| StoredModel::from_reader(&reader)).transpose();
@@ -53,7 +53,7 @@ impl Beginning {
 ///
 /// Not a CRC-32: a `.fewbit` file has its own behind its head and at its end, and that of a text with its own behind it is
 /// the same for all texts.
-fn check_sum(file: &[u8]) -> String {
+fn checksum(file: &[u8]) -> String {
     Sha256::digest(file).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -73,11 +73,11 @@ mod tests {
 
     /// Two files whose tensors have the same bytes under other names.
     #[test]
-    fn files_that_differ_in_a_name_alone_have_other_check_sums() {
+    fn files_that_differ_in_a_name_alone_have_other_checksums() {
         let [first, second] = ["a", "b"].map(|name| {
             let mut writer = ContainerWriter::new();
             writer.float(name, &[2], &[1.0, 2.0]).unwrap();
-            check_sum(&writer.to_bytes())
+            checksum(&writer.to_bytes())
         });
         assert_ne!(first, second);
         assert_eq!(first.len(), 16);

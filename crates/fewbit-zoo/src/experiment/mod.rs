@@ -20,7 +20,7 @@ use fewbit_burn::train::{Event, Outcome, RunFolder, Start, Task, Teacher, TrainC
 use fewbit_burn::{QuantizationConfig, StoredModelExt};
 
 pub use self::beginning::Beginning;
-use self::beginning::CheckSums;
+use self::beginning::Checksums;
 pub use self::calibration::Calibrator;
 use self::data::{Data, Loaded, of_recipe};
 pub use self::error::ExperimentError;
@@ -97,8 +97,8 @@ impl<'a> Experiment<'a> {
             device: &'r Device,
             folder: &'r mut RunFolder,
             initial: Option<StoredModel>,
-            /// Check sums of what is in the folder beside the recipe.
-            sums: CheckSums,
+            /// Checksums of what is in the folder beside the recipe.
+            sums: Checksums,
             start: Start,
             stop: &'r AtomicBool,
             observe: O,
@@ -122,7 +122,7 @@ impl<'a> Experiment<'a> {
                 Ok(trainer.run(self.folder, self.start, self.observe)?)
             }
         }
-        let (beginning, sums) = Beginning::with_check_sums(folder.path(), self.recipe)?;
+        let (beginning, sums) = Beginning::with_checksums(folder.path(), self.recipe)?;
         let Beginning { initial, teacher } = beginning;
         let settings = TaskSettings {
             variation: Some(self.recipe.variation()),

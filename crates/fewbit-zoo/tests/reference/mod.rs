@@ -61,7 +61,7 @@ impl Fixture {
     }
 }
 
-/// Uniform in `-1..1` with 23 bits: one round of splitmix64 on the check sum of the name and the place.
+/// Uniform in `-1..1` with 23 bits: one round of splitmix64 on the checksum of the name and the place.
 pub(crate) fn numbers(name: &str, count: usize) -> Vec<f64> {
     let start = u64::from(crc32fast::hash(name.as_bytes())) << 32;
     (0..count as u64)

@@ -65,7 +65,9 @@ pub(super) fn read_prefix(bytes: &[u8], limits: &Limits) -> Result<Range<usize>,
 impl Head {
     /// The head of a file whose first bytes are these.
     pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Fault> {
-        Self::read_with(bytes, limits, |body, sum| check_sum("header and table", &bytes[..body.end], sum))
+        Self::read_with(bytes, limits, |body, sum| {
+            verify_checksum("header and table", &bytes[..body.end], sum)
+        })
     }
 
     /// The same, whether or not its checksum is right.
@@ -186,7 +188,7 @@ pub(super) fn data_of(entry: &TensorEntry) -> Data {
 }
 
 /// An error unless the bytes of a part have the checksum that was written.
-pub(super) fn check_sum(part: impl fmt::Display, bytes: &[u8], expected: u32) -> Result<(), ReadError> {
+pub(super) fn verify_checksum(part: impl fmt::Display, bytes: &[u8], expected: u32) -> Result<(), ReadError> {
     compare(part, crc32fast::hash(bytes), expected)
 }
 

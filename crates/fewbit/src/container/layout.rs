@@ -11,7 +11,7 @@ pub(super) const SHARED: u64 = 4096;
 /// Where long packed data begin.
 pub(super) const ALIGNMENT: u64 = 64;
 
-/// The data of one or several tensors, with one check sum.
+/// The data of one or several tensors, with one checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Section {
     /// Their places in the table; those between the first and the last may have no data.

@@ -85,7 +85,7 @@ impl FileSize {
         self.tensors.unused
     }
 
-    /// The check sums: of header and table, of each section, of the whole.
+    /// The checksums: of header and table, of each section, of the whole.
     pub const fn checksum(self) -> u64 {
         self.checksum
     }
@@ -128,7 +128,7 @@ impl AddAssign<TensorBytes> for FileSize {
     }
 }
 
-/// The same size in bits; frequency tables count as tables, check sums and what is unused as header.
+/// The same size in bits; frequency tables count as tables, checksums and what is unused as header.
 impl From<FileSize> for ModelSize {
     fn from(size: FileSize) -> Self {
         Self {

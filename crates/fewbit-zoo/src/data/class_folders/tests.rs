@@ -265,7 +265,7 @@ fn grey_alpha_sixteen_bits_and_a_single_pixel_become_three_planes() {
 
 #[test]
 fn a_picture_that_is_too_large_is_refused_before_it_is_decoded() {
-    // Width and height stand at the 16th byte of a PNG, after its mark and the head of its first chunk; the check sum
+    // Width and height stand at the 16th byte of a PNG, after its mark and the head of its first chunk; the checksum
     // of 13 + 4 bytes follows at 29.
     for (height, width, limit) in [(1, 1 << 15, 1 << 14), (1 << 14, 1 << 13, 1 << 26)] {
         let mut files = small_set();

@@ -1,10 +1,10 @@
 //! Data sets from where their makers put them, into a folder for what can be had again.
 //!
-//! A file is at its place only whole and with the right check sum. Until then what came of it is in `NAME.part`, which
+//! A file is at its place only whole and with the right checksum. Until then what came of it is in `NAME.part`, which
 //! the next download goes on with, whatever ended the one before.
 
 mod cache;
-mod check_sum;
+mod checksum;
 mod error;
 mod part;
 mod sources;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use ureq::Agent;
 
 pub use self::cache::cache_folder;
-pub use self::check_sum::CheckSum;
+pub use self::checksum::CheckSum;
 pub use self::error::DownloadError;
 pub use self::sources::Source;
 use super::DataSetKind;
@@ -50,10 +50,10 @@ pub fn fetch_set(kind: DataSetKind, progress: &mut dyn FnMut(u64, u64)) -> Resul
 
 /// Downloads a file into a folder, which is made where it is not there; the file's path comes back.
 ///
-/// A file of the right name and length that is there is taken as it is: it had the right check sum when it was put
-/// there, and what reads it has check sums of its own. `progress` is told how many bytes of how many are there. The
+/// A file of the right name and length that is there is taken as it is: it had the right checksum when it was put
+/// there, and what reads it has checksums of its own. `progress` is told how many bytes of how many are there. The
 /// part that an earlier download left is gone on with, and a connection that ends early is made anew a few times, as
-/// long as each brings something. That a part is of the same file is seen at the end, by the check sum.
+/// long as each brings something. That a part is of the same file is seen at the end, by the checksum.
 ///
 /// # Errors
 /// [`DownloadError`]. What came is kept, but for one: of a file that is longer than it should be, or has another check
@@ -71,7 +71,7 @@ fn agent() -> Agent {
         .https_only(true)
         .http_status_as_error(false)
         .user_agent(concat!("fewbit/", env!("CARGO_PKG_VERSION")))
-        // What is packed stays packed: the lengths and check sums are those of the file.
+        // What is packed stays packed: the lengths and checksums are those of the file.
         .accept_encoding("identity")
         .timeout_connect(Some(CONNECT))
         .timeout_per_read(Some(SILENCE))

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CheckSum, DownloadError, Source};
 
-/// The beginning of a file, on disk, and its check sum.
+/// The beginning of a file, on disk, and its checksum.
 pub(super) struct Part {
     path: PathBuf,
     file: File,
@@ -67,7 +67,7 @@ impl Part {
         Ok(())
     }
 
-    /// Puts the whole file at `target`; if it has another check sum, nothing of it is left.
+    /// Puts the whole file at `target`; if it has another checksum, nothing of it is left.
     pub(super) fn finish(self, source: &Source<'_>, target: &Path) -> Result<(), DownloadError> {
         let Self { path, file, sum, .. } = self;
         let found = CheckSum::new(sum.finalize().into());

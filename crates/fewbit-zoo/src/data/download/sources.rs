@@ -1,9 +1,9 @@
 //! Where the data sets are, and what is there.
 //!
-//! The check sums and lengths are those that TensorFlow Datasets publishes: its `url_checksums` of cifar10, cifar100
+//! The checksums and lengths are those that TensorFlow Datasets publishes: its `url_checksums` of cifar10, cifar100
 //! and mnist.
 
-use super::check_sum::CheckSum;
+use super::checksum::CheckSum;
 use crate::data::DataSetKind;
 
 /// A file that can be downloaded.
@@ -15,7 +15,7 @@ pub struct Source<'a> {
     pub address: &'a str,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Its check sum.
+    /// Its checksum.
     pub sha256: CheckSum,
 }
 

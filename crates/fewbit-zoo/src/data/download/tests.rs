@@ -126,7 +126,7 @@ fn another_part_than_the_one_asked_for_is_an_error() {
 }
 
 #[test]
-fn a_wrong_check_sum_leaves_nothing() {
+fn a_wrong_checksum_leaves_nothing() {
     let mut other = contents();
     other[500] ^= 1;
     let (address, _) = serve(vec![answer("200 OK", "Content-Length: 1000\r\n", &other)]);

@@ -35,7 +35,7 @@ pub(super) struct Recording {
     pub(super) bytes: Vec<u8>,
 }
 
-/// All recordings, those of each split in the order of the check sums of their paths, which mixes words and speakers.
+/// All recordings, those of each split in the order of the checksums of their paths, which mixes words and speakers.
 pub(super) fn collect(path: &Path) -> Result<Vec<Recording>, DataError> {
     let mut found = Found { root: path.to_owned(), ..Found::default() };
     if path.is_dir() {
@@ -165,7 +165,7 @@ impl Found {
         if recordings.is_empty() {
             return Err(DataError::NoRecordings { path: root });
         }
-        // Stable: equal check sums stay in the order of their paths.
+        // Stable: equal checksums stay in the order of their paths.
         recordings.sort_by_key(|(sum, recording)| (recording.split, *sum));
         Ok(recordings.into_iter().map(|(_, recording)| recording).collect())
     }

@@ -7,12 +7,12 @@ use std::fmt;
 pub struct CheckSum([u8; 32]);
 
 impl CheckSum {
-    /// The check sum with these bytes.
+    /// The checksum with these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The check sum that is written like this, as `sha256sum` does.
+    /// The checksum that is written like this, as `sha256sum` does.
     ///
     /// # Panics
     /// Unless they are 64 hexadecimal digits.
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_sum_is_written_as_it_is_read() {
+    fn a_checksum_is_written_as_it_is_read() {
         let digits = "00ff0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab";
         assert_eq!(CheckSum::from_hex(digits).to_string(), digits);
         assert_eq!(CheckSum::from_hex(&digits.to_uppercase()), CheckSum::from_hex(digits));
