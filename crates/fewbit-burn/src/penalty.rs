@@ -194,7 +194,14 @@ mod tests {
             let layer = || LinearConfig::new(96, 64).with_bias(false).init(&device);
             let model = vec![layer().no_grad(), layer(), layer()];
             let (model, quantizer) = config.attach(model, 1).unwrap();
-            let loss = || (model[0].weight.val() * model[1].weight.val()).sum();
+            let clock = quantizer.control().clock();
+            let loss = || {
+                // Another draw between, or the graph of the first backward pass would be used again.
+                quantizer.advance();
+                let _ = [&model[0], &model[1]].map(|layer| layer.weight.val());
+                quantizer.control().seek(clock);
+                (model[0].weight.val() * model[1].weight.val()).sum()
+            };
             let ids: Vec<ParamId> = quantizer.learned_ids(&model).into_iter().collect();
             let split = |loss: Tensor<1>| {
                 let mut gradients = loss.backward();
