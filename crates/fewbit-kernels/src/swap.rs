@@ -1,8 +1,11 @@
 //! An array with its first two axes swapped.
 
-use crate::dispatch::{InstructionSet, Kernel};
+use std::any::TypeId;
+
+use crate::dispatch::InstructionSet;
 use crate::elementwise::check_length;
 use crate::layout::Swap;
+use crate::simd::{LaneKernel, Simd};
 use crate::tile::for_each_part;
 
 /// Rows and columns that are swapped at once, in registers or the nearest cache.
@@ -14,7 +17,7 @@ const STRIP: usize = 4 * TILE;
 ///
 /// # Panics
 /// When one of the slices is not of `rows * columns * inner` elements.
-pub fn swap_axes<T: Copy + Default + Send + Sync>(
+pub fn swap_axes<T: Copy + Default + Send + Sync + 'static>(
     source: &[T],
     [rows, columns, inner]: [usize; 3],
     target: &mut [T],
@@ -33,14 +36,14 @@ impl Swap {
     }
 
     /// Writes an array `[rows, columns, inner]` as `[columns, rows, inner]`.
-    pub(crate) fn write<T: Copy + Default + Send + Sync>(
+    pub(crate) fn write<T: Copy + Default + Send + Sync + 'static>(
         self,
         set: InstructionSet,
         source: &[T],
         target: &mut [T],
     ) {
         for_each_part(source.len(), target, STRIP * self.rows * self.inner, |strip, target| {
-            set.run(SwapStrip { swap: self, source, first_column: strip * STRIP, target });
+            set.run_lanes(SwapStrip { swap: self, source, first_column: strip * STRIP, target });
         });
     }
 }
@@ -52,11 +55,11 @@ struct SwapStrip<'a, T> {
     target: &'a mut [T],
 }
 
-impl<T: Copy + Default> Kernel for SwapStrip<'_, T> {
+impl<T: Copy + Default + 'static> LaneKernel for SwapStrip<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: Simd>(self, simd: S) {
         let Swap { rows, columns, inner } = self.swap;
         let width = self.target.len() / (rows * inner);
         if inner > 1 {
@@ -71,11 +74,31 @@ impl<T: Copy + Default> Kernel for SwapStrip<'_, T> {
             }
             return;
         }
+        let are_floats = TypeId::of::<T>() == TypeId::of::<f32>();
         for first_row in (0..rows).step_by(TILE) {
             let height = TILE.min(rows - first_row);
             for first in (0..width).step_by(TILE) {
                 let place = |row: usize| (first_row + row) * columns + self.first_column + first;
-                if height == TILE && first + TILE <= width {
+                if height < TILE || first + TILE > width {
+                    for column in 0..TILE.min(width - first) {
+                        for row in 0..height {
+                            self.target[(first + column) * rows + first_row + row] =
+                                self.source[place(row) + column];
+                        }
+                    }
+                } else if are_floats {
+                    let mut lanes = [simd.splat(0.0); TILE];
+                    for (row, lanes) in lanes.iter_mut().enumerate() {
+                        let from = &self.source[place(row)..][..TILE];
+                        // SAFETY: these are sixteen `f32`.
+                        *lanes = unsafe { simd.load(from.as_ptr().cast()) };
+                    }
+                    for (column, lanes) in simd.transpose(lanes).into_iter().enumerate() {
+                        let to = &mut self.target[(first + column) * rows + first_row..][..TILE];
+                        // SAFETY: these are sixteen `f32`.
+                        unsafe { simd.store(lanes, to.as_mut_ptr().cast()) };
+                    }
+                } else {
                     let mut tile = [[T::default(); TILE]; TILE];
                     for (row, tile) in tile.iter_mut().enumerate() {
                         tile.copy_from_slice(&self.source[place(row)..][..TILE]);
@@ -84,13 +107,6 @@ impl<T: Copy + Default> Kernel for SwapStrip<'_, T> {
                         let to = &mut self.target[(first + column) * rows + first_row..][..TILE];
                         for (to, row) in to.iter_mut().zip(&tile) {
                             *to = row[column];
-                        }
-                    }
-                } else {
-                    for column in 0..TILE.min(width - first) {
-                        for row in 0..height {
-                            self.target[(first + column) * rows + first_row + row] =
-                                self.source[place(row) + column];
                         }
                     }
                 }

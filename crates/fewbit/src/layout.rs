@@ -30,7 +30,11 @@ impl Orientation {
     }
 
     /// The values of a tensor of shape `shape` in the order of the swapped shape.
-    pub fn swap_values<V: Copy + Default + Send + Sync>(self, values: Vec<V>, shape: &[usize]) -> Vec<V> {
+    pub fn swap_values<V: Copy + Default + Send + Sync + 'static>(
+        self,
+        values: Vec<V>,
+        shape: &[usize],
+    ) -> Vec<V> {
         if self == Self::Stored || shape.len() < 2 {
             return values;
         }
@@ -38,7 +42,7 @@ impl Orientation {
     }
 
     /// As [`swap_values`](Self::swap_values), of values that stay.
-    pub fn swapped<V: Copy + Default + Send + Sync>(self, values: &[V], shape: &[usize]) -> Vec<V> {
+    pub fn swapped<V: Copy + Default + Send + Sync + 'static>(self, values: &[V], shape: &[usize]) -> Vec<V> {
         if self == Self::Stored || shape.len() < 2 {
             return values.to_vec();
         }
@@ -107,12 +111,12 @@ impl Layout {
     }
 
     /// Values from memory order to stored order.
-    pub fn to_stored<V: Copy + Default + Send + Sync>(&self, values: Vec<V>) -> Vec<V> {
+    pub fn to_stored<V: Copy + Default + Send + Sync + 'static>(&self, values: Vec<V>) -> Vec<V> {
         self.orientation.swap_values(values, &self.shape)
     }
 
     /// Values from stored order to memory order.
-    pub fn to_memory<V: Copy + Default + Send + Sync>(&self, values: Vec<V>) -> Vec<V> {
+    pub fn to_memory<V: Copy + Default + Send + Sync + 'static>(&self, values: Vec<V>) -> Vec<V> {
         self.orientation.swap_values(values, &self.stored_shape())
     }
 
