@@ -21,6 +21,15 @@ impl Frequencies {
         Self { levels: Box::new([[0; LEVELS]; WIDTHS]), groups: [0; WIDTHS] }
     }
 
+    /// Adds what was counted in turns.
+    pub(super) fn add(&mut self, counts: &Counts) {
+        for counts in counts {
+            for (sum, count) in self.levels.iter_mut().flatten().zip(counts.iter().flatten()) {
+                *sum += u64::from(*count);
+            }
+        }
+    }
+
     pub(super) fn added(mut self, other: &Self) -> Self {
         for (mine, its) in self.levels.iter_mut().flatten().zip(other.levels.iter().flatten()) {
             *mine += its;
@@ -28,6 +37,16 @@ impl Frequencies {
         self.groups.iter_mut().zip(other.groups).for_each(|(mine, its)| *mine += its);
         self
     }
+}
+
+/// Counters that take turns, so that an addition need not wait for the one before.
+pub(super) const TURNS: usize = 4;
+
+/// How often each level occurs in groups of each width, by turns.
+pub(super) type Counts = [[[u32; LEVELS]; WIDTHS]; TURNS];
+
+pub(super) fn no_counts() -> Box<Counts> {
+    vec![[[0; LEVELS]; WIDTHS]; TURNS].into_boxed_slice().try_into().expect("so many turns")
 }
 
 /// Bits of each level in groups of each width, and of each width.

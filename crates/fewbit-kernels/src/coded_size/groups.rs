@@ -2,13 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::costs::{Costs, Frequencies, WIDTHS, narrower, wider};
+use super::costs::{Costs, Counts, Frequencies, TURNS, WIDTHS, narrower, no_counts, wider};
 use super::levels::{LEVELS, below_place, level_place, place, width_of};
 use crate::dispatch::{InstructionSet, Kernel};
 use crate::tile::{CHUNK, LANES};
-
-/// Counters that take turns, so that an addition need not wait for the one before.
-const TURNS: usize = 4;
 
 /// Beside the largest magnitude of a group's levels: only one of them has it.
 const ALONE: u8 = 0x80;
@@ -26,6 +23,9 @@ pub(super) fn count(
     group_size: usize,
     furthest: &mut [u8],
 ) -> Frequencies {
+    if codes.is_empty() {
+        return Frequencies::none();
+    }
     let part = part(group_size);
     if codes.len() <= part {
         return set.run(Count { codes, group_size, furthest });
@@ -49,48 +49,17 @@ impl Kernel for Count<'_> {
 
     #[inline(always)]
     fn run(self) -> Frequencies {
-        let mut counts = vec![[[0u32; LEVELS]; WIDTHS]; TURNS];
-        let mut frequencies = Frequencies::none();
-        {
-            let counts: &mut [[[u32; LEVELS]; WIDTHS]; TURNS] =
-                counts.as_mut_slice().try_into().expect("so many turns");
-            match self.group_size {
-                // The same loop, with a length that the compiler knows.
-                16 => {
-                    let (whole, rest) = self.codes.as_chunks::<16>();
-                    let (last, most) = match self.furthest.split_last_mut() {
-                        Some((last, most)) if !rest.is_empty() => (Some(last), most),
-                        _ => (None, self.furthest),
-                    };
-                    for (codes, furthest) in whole.iter().zip(most) {
-                        *furthest = count_group(codes, counts, &mut frequencies.groups);
-                    }
-                    if let Some(furthest) = last {
-                        *furthest = count_group(rest, counts, &mut frequencies.groups);
-                    }
-                }
-                _ => {
-                    for (codes, furthest) in self.codes.chunks(self.group_size).zip(self.furthest) {
-                        *furthest = count_group(codes, counts, &mut frequencies.groups);
-                    }
-                }
-            }
+        let (mut counts, mut frequencies) = (no_counts(), Frequencies::none());
+        for (codes, furthest) in self.codes.chunks(self.group_size).zip(self.furthest) {
+            *furthest = count_group(codes, &mut counts, &mut frequencies.groups);
         }
-        for counts in counts {
-            for (sum, count) in frequencies.levels.iter_mut().flatten().zip(counts.iter().flatten()) {
-                *sum += u64::from(*count);
-            }
-        }
+        frequencies.add(&counts);
         frequencies
     }
 }
 
 #[inline(always)]
-fn count_group(
-    codes: &[u16],
-    counts: &mut [[[u32; LEVELS]; WIDTHS]; TURNS],
-    groups: &mut [u64; WIDTHS],
-) -> u8 {
+fn count_group(codes: &[u16], counts: &mut Counts, groups: &mut [u64; WIDTHS]) -> u8 {
     let mut furthest = 0;
     for code in codes {
         let magnitude = ((code & 0xff) as i16 - 128).abs();
@@ -143,11 +112,7 @@ impl Kernel for Slopes<'_> {
         let mut next = self.costs.next.clone();
         let groups = self.codes.chunks(self.group_size).zip(self.slopes.chunks_mut(self.group_size));
         for ((codes, slopes), furthest) in groups.zip(self.furthest) {
-            match (<&[u16; 16]>::try_from(codes), <&mut [f32; 16]>::try_from(&mut *slopes)) {
-                // The same, with a length that the compiler knows.
-                (Ok(codes), Ok(slopes)) => slopes_of_group(self.costs, &mut next, codes, *furthest, slopes),
-                _ => slopes_of_group(self.costs, &mut next, codes, *furthest, slopes),
-            }
+            slopes_of_group(self.costs, &mut next, codes, *furthest, slopes);
         }
     }
 }

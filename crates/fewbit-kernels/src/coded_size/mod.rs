@@ -7,8 +7,9 @@
 //! has a slope to descend. (Ballé et al. 2017, section 3, and Oktay et al. 2020, section 2, make a rate
 //! differentiable by a model of densities; here the frequencies themselves are at hand.)
 //!
-//! Two passes over the weights as 16-bit codes in stored order: one counts levels by width, one looks up
-//! each weight's slope. Where memory order is another, codes and slopes are swapped on the way.
+//! Two passes over the weights as 16-bit codes: one counts levels by width, one looks up each weight's slope. Groups of
+//! sixteen go [side by side](strips), others [one by one](groups). Where memory order is not the stored one, codes and
+//! slopes are swapped on the way, unless groups of sixteen lie side by side as they are.
 
 mod costs;
 mod groups;
@@ -75,41 +76,36 @@ pub(crate) fn coded_size_on(
     let inverses = inverse_scales(scales);
     let mut codes = vec![0u16; weights.len()];
     levels::write_codes(set, plan, weights, &inverses, &mut codes);
-    let swap = layout.swap(weights.len());
     let width_group = width_group.get().min(weights.len());
-    let (frequencies, costs) = match strips::Groups::of(swap, width_group, weights.len()) {
-        Some((groups, whole)) => {
-            let ((of_whole, of_last), (whole, last)) =
-                (of_weights.split_at_mut(whole), codes.split_at(whole));
-            let mut furthest = [0u8];
-            let furthest = &mut furthest[..usize::from(!last.is_empty())];
-            let frequencies = strips::count(set, groups, whole);
-            let frequencies = frequencies.added(&groups::count(set, last, width_group, furthest));
-            let costs = Costs::of(&frequencies);
-            strips::write_slopes(set, groups, whole, &costs, of_whole);
-            groups::write_slopes(set, last, width_group, furthest, &costs, of_last);
-            (frequencies, costs)
-        }
-        None => {
-            if let Some(swap) = swap {
-                let mut stored = vec![0u16; weights.len()];
-                swap.write(set, &codes, &mut stored);
-                codes = stored;
-            }
-            let mut furthest = vec![0u8; weights.len().div_ceil(width_group)];
-            let frequencies = groups::count(set, &codes, width_group, &mut furthest);
-            let costs = Costs::of(&frequencies);
-            match swap {
-                None => groups::write_slopes(set, &codes, width_group, &furthest, &costs, of_weights),
-                Some(swap) => {
-                    let mut stored = vec![0.0f32; weights.len()];
-                    groups::write_slopes(set, &codes, width_group, &furthest, &costs, &mut stored);
-                    swap.inverse().write(set, &stored, of_weights);
-                }
-            }
-            (frequencies, costs)
-        }
+    let is_sixteen = width_group == strips::GROUP;
+    let mut swap = layout.swap(weights.len());
+    let columns = swap.filter(|_| is_sixteen).and_then(strips::Groups::in_columns);
+    swap = swap.filter(|_| columns.is_none());
+    if let Some(swap) = swap {
+        let mut stored = vec![0u16; weights.len()];
+        swap.write(set, &codes, &mut stored);
+        codes = stored;
+    }
+    let strips = columns.unwrap_or(strips::Groups::Runs);
+    let in_strips = if is_sixteen { weights.len() / strips::GROUP * strips::GROUP } else { 0 };
+    let (whole, rest) = codes.split_at(in_strips);
+    let mut furthest = vec![0u8; rest.len().div_ceil(width_group)];
+    let frequencies =
+        strips::count(set, strips, whole).added(&groups::count(set, rest, width_group, &mut furthest));
+    let costs = Costs::of(&frequencies);
+    let write_slopes = |slopes: &mut [f32]| {
+        let (of_whole, of_rest) = slopes.split_at_mut(in_strips);
+        strips::write_slopes(set, strips, whole, &costs, of_whole);
+        groups::write_slopes(set, rest, width_group, &furthest, &costs, of_rest);
     };
+    match swap {
+        None => write_slopes(of_weights),
+        Some(swap) => {
+            let mut stored = vec![0.0f32; weights.len()];
+            write_slopes(&mut stored);
+            swap.inverse().write(set, &stored, of_weights);
+        }
+    }
     let length = chunk(plan, scales.len());
     let chunks = weights.chunks(length).zip(of_weights.chunks_mut(length)).enumerate();
     let chunks = chunks.map(|(place, (weights, slopes))| {

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::costs::{Costs, Frequencies, WIDTHS, narrower, wider};
+use super::costs::{Costs, Frequencies, TURNS, WIDTHS, narrower, no_counts, wider};
 use super::levels::{LEVELS, level_place, place};
 use crate::dispatch::InstructionSet;
 use crate::layout::Swap;
@@ -17,8 +17,6 @@ use crate::tile::{CHUNK, LANES};
 pub(super) const GROUP: usize = 16;
 /// Groups side by side.
 const WIDE: usize = 4 * LANES;
-/// Counters that take turns, so that an addition need not wait for the one before.
-const TURNS: usize = 4;
 /// The widest groups whose levels are looked up in a register.
 const NARROW: u32 = 4;
 
@@ -32,17 +30,10 @@ pub(super) enum Groups {
 }
 
 impl Groups {
-    /// How groups of `group_size` lie in memory, and how many weights from the first on lie in such groups: all that
-    /// do not are the last, shorter one. `None` where groups are others.
-    pub(super) fn of(swap: Option<Swap>, group_size: usize, weights: usize) -> Option<(Self, usize)> {
-        match swap {
-            _ if group_size != GROUP => None,
-            None => Some((Self::Runs, weights / GROUP * GROUP)),
-            Some(Swap { rows, columns, inner: 1 }) if rows.is_multiple_of(GROUP) => {
-                Some((Self::Columns(columns), weights))
-            }
-            Some(_) => None,
-        }
+    /// The groups of an array that is stored with these axes swapped, where they need no transposition.
+    pub(super) fn in_columns(swap: Swap) -> Option<Self> {
+        let Swap { rows, columns, inner } = swap;
+        (inner == 1 && rows.is_multiple_of(GROUP)).then_some(Self::Columns(columns))
     }
 
     /// Weights of one piece of work.
@@ -75,6 +66,9 @@ impl Groups {
 
 /// Counts levels by the width of their groups.
 pub(super) fn count(set: InstructionSet, groups: Groups, codes: &[u16]) -> Frequencies {
+    if codes.is_empty() {
+        return Frequencies::none();
+    }
     let part = groups.part();
     if codes.len() <= part {
         return set.run_lanes(Count { groups, codes });
@@ -212,10 +206,7 @@ impl LaneKernel for Count<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Frequencies {
-        let mut counts = vec![[[0u32; LEVELS]; WIDTHS]; TURNS];
-        let mut frequencies = Frequencies::none();
-        let counts: &mut [[[u32; LEVELS]; WIDTHS]; TURNS] =
-            counts.as_mut_slice().try_into().expect("so many turns");
+        let (mut counts, mut frequencies) = (no_counts(), Frequencies::none());
         let mut strip = [[NOTHING; WIDE]; GROUP];
         for (start, wide) in self.groups.strips(self.codes.len()) {
             read(simd, self.groups, self.codes, start, wide, &mut strip);
@@ -236,11 +227,7 @@ impl LaneKernel for Count<'_> {
             }
         }
         frequencies.levels[0][place(0)] = GROUP as u64 * frequencies.groups[0];
-        for counts in counts {
-            for (sum, count) in frequencies.levels.iter_mut().flatten().zip(counts.iter().flatten()) {
-                *sum += u64::from(*count);
-            }
-        }
+        frequencies.add(&counts);
         frequencies
     }
 }
