@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use burn::module::{Module, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use fewbit::budget::Observation;
 use fewbit::size::BITS_PER_MEBIBYTE;
 
 use crate::layout::{ParameterVisitor, parameters, values, visit_parameters};
 use crate::operation::buffers::give;
-use crate::operation::quantize::{Size, add_slopes, constant, size};
+use crate::operation::quantize::{Size, constant, size};
+use crate::optimizer::{in_memory, numbers, tensor};
 use crate::quantizer::{Quantizer, learned};
 
 /// The size of a model's codes as its method counts it: nominal bits for DiffQ, coded bits for fewbit's own.
@@ -160,6 +161,33 @@ impl OfSizes for Gradients<'_> {
             }
         }
     }
+}
+
+/// Adds `factor` times `slopes` to the gradient of a parameter, or is its gradient where it has none.
+fn add_slopes<const D: usize>(
+    gradients: &mut GradientsParams,
+    parameter: &Param<Tensor<D>>,
+    slopes: Vec<f32>,
+    factor: f32,
+) {
+    let scaled = |mut slopes: Vec<f32>| {
+        slopes.iter_mut().for_each(|slope| *slope *= factor);
+        let (shape, device) = (parameter.dims(), parameter.device().without_autodiff());
+        Tensor::<D>::from_data(TensorData::new(slopes, shape), &device)
+    };
+    let sum = match gradients.remove::<D>(parameter.id) {
+        None => scaled(slopes),
+        Some(gradient) => match in_memory([gradient]) {
+            Ok([mut gradient]) => {
+                let sums = numbers(&mut gradient).iter_mut().zip(&slopes);
+                sums.for_each(|(sum, slope)| *sum += slope * factor);
+                give(slopes);
+                tensor(gradient)
+            }
+            Err([gradient]) => gradient + scaled(slopes),
+        },
+    };
+    gradients.register(parameter.id, sum);
 }
 
 /// The nominal size of the whole model in bits, with real-valued bits, by the formula of [`fewbit::size`]. `None` where

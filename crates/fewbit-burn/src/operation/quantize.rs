@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::module::Param;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fewbit::Layout;
 use fewbit::method::{Counted, Slopes};
@@ -144,33 +141,6 @@ pub(crate) fn size<const D: usize>(
     }
 }
 
-/// Adds `factor` times `slopes` to the gradient of a parameter, or is its gradient where it has none.
-pub(crate) fn add_slopes<const D: usize>(
-    gradients: &mut GradientsParams,
-    parameter: &Param<Tensor<D>>,
-    mut slopes: Vec<f32>,
-    factor: f32,
-) {
-    let found = gradients.remove::<D>(parameter.id);
-    let sum = match found {
-        Some(gradient) if !gradient.is_autodiff() && runs_on(&gradient) => {
-            let mut gradient =
-                gradient.try_into_primitive::<Flex>().expect("a float32 tensor on the CPU").to_contiguous();
-            let sums = gradient.storage_mut::<f32>();
-            sums.iter_mut().zip(&slopes).for_each(|(sum, slope)| *sum += slope * factor);
-            buffers::give(slopes);
-            Tensor::from_primitive::<Flex>(gradient)
-        }
-        found => {
-            slopes.iter_mut().for_each(|slope| *slope *= factor);
-            let (shape, device) = (parameter.dims(), parameter.device().without_autodiff());
-            let slopes = Tensor::from_data(TensorData::new(slopes, shape), &device);
-            found.map_or(slopes.clone(), |gradient| gradient + slopes)
-        }
-    };
-    gradients.register(parameter.id, sum);
-}
-
 pub(crate) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     let tensor = Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff());
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
@@ -186,7 +156,7 @@ fn of_each(groups: Tensor<1>, layout: &Layout) -> Tensor<1> {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::Module;
+    use burn::module::{Module, Param};
     use burn::nn::LinearConfig;
     use burn::nn::conv::{Conv2dConfig, ConvTranspose2dConfig};
     use fewbit::RangeGranularity;

@@ -36,7 +36,7 @@ impl GradientScale {
 }
 
 /// The tensors as numbers in memory, if all of them are that.
-fn in_memory<const D: usize, const N: usize>(
+pub(crate) fn in_memory<const D: usize, const N: usize>(
     tensors: [Tensor<D>; N],
 ) -> Result<[FlexTensor; N], [Tensor<D>; N]> {
     if tensors.iter().any(|tensor| tensor.is_autodiff() || !runs_on(tensor)) {
@@ -49,7 +49,7 @@ fn in_memory<const D: usize, const N: usize>(
 }
 
 /// The numbers of a tensor, to be changed in place; copied first where something else refers to them.
-fn numbers(tensor: &mut FlexTensor) -> &mut [f32] {
+pub(crate) fn numbers(tensor: &mut FlexTensor) -> &mut [f32] {
     if tensor.layout().start_offset() != 0 || tensor.storage::<f32>().len() != tensor.layout().num_elements()
     {
         // A part of a larger buffer.
@@ -66,7 +66,8 @@ pub(crate) fn square_sum<const D: usize>(values: Tensor<D>) -> f64 {
     }
 }
 
-fn tensor<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
+/// A tensor of rank `D` that is these numbers.
+pub(crate) fn tensor<const D: usize>(primitive: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(primitive)
 }
 
